@@ -60,6 +60,9 @@ public enum SourceReason : byte
     /// <summary>The management plugin's statistics are switched off (<c>disable_stats</c>).</summary>
     StatisticsDisabled,
 
+    /// <summary>The management list names queues but has no statistics for any of them, as in a broker's first seconds.</summary>
+    StatisticsMissing,
+
     /// <summary>A defect of this program; the sentence names the exception's type.</summary>
     Unexpected,
 }
@@ -89,6 +92,7 @@ public static class SourceReasonCodes
         SourceReason.TooLarge => "too_large",
         SourceReason.NoQueuesVisible => "no_queues_visible",
         SourceReason.StatisticsDisabled => "statistics_disabled",
+        SourceReason.StatisticsMissing => "statistics_missing",
         _ => "unexpected",
     };
 }

@@ -1,0 +1,709 @@
+using GpuExternalScaler.Scaling.Readings;
+
+namespace GpuExternalScaler.Sources.RabbitMq;
+
+/// <summary>One node's answer within a sweep of the metrics.</summary>
+internal readonly record struct NodeAnswer(string Endpoint, EndpointAnswer Answer);
+
+/// <summary>
+/// Turns answers into readings: merges nodes, differences counters, proves absence, and chooses between the metrics and
+/// the management list. Does no I/O; its lock is held for the milliseconds one answer takes to read.
+/// </summary>
+internal sealed class BrokerState
+{
+    /// <summary>Failed sweeps in a row after which the management list steps in.</summary>
+    internal const int FailuresBeforeFallback = 3;
+
+    /// <summary>How long a node that answered once is expected in every sweep before its absence counts as normal.</summary>
+    internal static readonly TimeSpan NodeMemory = TimeSpan.FromMinutes(10);
+
+    /// <summary>How often the list is read only to learn the kinds of queues (4.0 has counters but no queue_info).</summary>
+    internal static readonly TimeSpan KindsInterval = TimeSpan.FromMinutes(1);
+
+    private readonly Lock _gate = new();
+    private readonly RabbitMqConnectionOptions _options;
+    private readonly FaultSentences _sentences;
+    private readonly QueueTable _table;
+    private readonly List<NodePage> _pages = [];
+    private readonly List<NodeTrack> _pageNodes = [];
+    private readonly QueueRows _merged = new();
+    private readonly Dictionary<string, NodeTrack> _nodes = new(StringComparer.Ordinal);
+    private readonly ManagementList _list = new();
+    private readonly CounterTrack _listTrack = new(countFromZero: false);
+
+    private BrokerReadings _current;
+    private BrokerStatus _status;
+    private RabbitMqEndpoint _counterSource;
+    private DateTimeOffset _listCountersAt;
+    private DateTimeOffset _listStartedAt;
+    private bool _metricsSwept;
+    private bool? _metricsHaveCounters;
+    private bool _metricsHaveKinds;
+    private int _metricsFailures;
+    private int _metricsGaps;
+
+    public BrokerState(RabbitMqConnectionOptions options, QueueTable? table = null)
+    {
+        _options = options;
+        _sentences = new FaultSentences(options);
+        _table = table ?? new QueueTable();
+        _status = new BrokerStatus { Connection = options.Name, Vhosts = options.Vhosts };
+        MetricsFreshFor = Max(2 * options.Interval, options.Interval + options.NodeTimeout);
+        ListFreshFor = 2.5 * options.ManagementInterval;
+        ListStaleAfter = Max(options.StaleAfter, 3 * options.ManagementInterval);
+        _current = new BrokerReadings(_table.Index(), [], _status);
+    }
+
+    public BrokerReadings Current => Volatile.Read(ref _current);
+
+    private TimeSpan MetricsFreshFor { get; }
+
+    private TimeSpan ListFreshFor { get; }
+
+    private TimeSpan ListStaleAfter { get; }
+
+    /// <summary>
+    /// Counters wait this long for a node that has just stopped answering, so that they do not jump when it is back: in
+    /// 4.x they live on the node of the consumer's channel, and nobody knows which queues that concerns. Half of the
+    /// age at which they stop being believed.
+    /// </summary>
+    private TimeSpan CounterHold => _options.StaleAfter / 2;
+
+    private bool ListServesGauges => !_options.HasMetrics || _metricsFailures >= FailuresBeforeFallback;
+
+    private bool ListServesCounters => ListServesGauges || _metricsHaveCounters == false;
+
+    private bool ListIsNeeded =>
+        _options.Management is not null
+        && (ListServesGauges || ListServesCounters || _metricsGaps >= FailuresBeforeFallback);
+
+    /// <summary>Whether the management list should be read now.</summary>
+    public bool ManagementIsDue(DateTimeOffset now)
+    {
+        lock (_gate)
+        {
+            if (_options.Management is null || (_options.HasMetrics && !_metricsSwept))
+            {
+                return false;
+            }
+
+            var sinceLast = _listStartedAt == default ? TimeSpan.MaxValue : now - _listStartedAt;
+
+            // Half an interval of tolerance: a timer that comes a millisecond early must not skip a whole turn.
+            return ListIsNeeded
+                ? sinceLast >= _options.ManagementInterval - (_options.Interval / 2)
+                : !_metricsHaveKinds && sinceLast >= KindsInterval;
+        }
+    }
+
+    /// <summary>Takes the answers of one sweep over the nodes.</summary>
+    /// <param name="startedAt">When the sweep began, name resolution included.</param>
+    /// <param name="sentAt">When the requests were sent: the readings' <see cref="QueueReading.ObservedAt"/>.</param>
+    /// <param name="now">Now.</param>
+    /// <param name="answers">One per endpoint.</param>
+    /// <param name="allAsked">Whether these are surely all the nodes; false when their name did not resolve.</param>
+    public SweepOutcome ApplyMetrics(
+        DateTimeOffset startedAt,
+        DateTimeOffset sentAt,
+        DateTimeOffset now,
+        IReadOnlyList<NodeAnswer> answers,
+        bool allAsked)
+    {
+        lock (_gate)
+        {
+            var faults = new List<SourceFault>();
+            var since = _status.MetricsFault?.Since ?? now;
+            var bytes = ReadPages(answers, now, faults, since);
+            Merge();
+            var queues = CountPresent(_merged.Span);
+            if (queues == 0 && faults.Count == 0)
+            {
+                faults.Add(Fault(RabbitMqEndpoint.Metrics, "", SourceReason.NoQueuesVisible, 0, since));
+            }
+
+            var badLines = 0;
+            var badValues = 0;
+            foreach (var page in _pages.Take(_pageNodes.Count))
+            {
+                badLines += page.BadLines;
+                badValues += page.BadValues;
+            }
+
+            var complete = queues > 0 && faults.Count == 0 && allAsked && badLines == 0 && AllKnownNodesAnswered(now);
+            _metricsSwept = true;
+            _metricsGaps = complete ? 0 : _metricsGaps + 1;
+            _metricsFailures = queues > 0 ? 0 : _metricsFailures + 1;
+            if (queues > 0)
+            {
+                SetMetricsReadings(sentAt, now, complete);
+                _metricsHaveKinds = AnyPage(page => page.HasKinds);
+                _metricsHaveCounters = !AnyPage(page => !page.HasDeliveryFamily);
+                AdvanceMetricsCounters(sentAt, now);
+                _status = _status with { GaugesFrom = RabbitMqEndpoint.Metrics, LastSuccessAt = startedAt };
+            }
+
+            _status = _status with
+            {
+                LastSweepStartedAt = startedAt,
+                MetricsFault = faults.Count == 0 ? null : Summarise(faults),
+                ManagementFault = ListIsNeeded ? _status.ManagementFault : null,
+            };
+            if (complete)
+            {
+                SetComplete(sentAt, MetricsFreshFor, _options.StaleAfter);
+            }
+
+            Publish(now);
+            return new SweepOutcome
+            {
+                Connection = _options.Name,
+                Endpoint = RabbitMqEndpoint.Metrics,
+                StartedAt = startedAt,
+                Duration = now - startedAt,
+                Bytes = bytes,
+                Queues = queues,
+                Asked = answers.Count,
+                Answered = answers.Count - faults.Count(fault => fault.Reason != SourceReason.NoQueuesVisible),
+                BadSamples = badLines + badValues,
+                Succeeded = queues > 0,
+                IsComplete = complete,
+                Faults = faults,
+            };
+        }
+    }
+
+    /// <summary>Takes the answers of one read of the management list.</summary>
+    /// <param name="startedAt">When the read began: the readings' <see cref="QueueReading.ObservedAt"/>.</param>
+    /// <param name="now">Now.</param>
+    /// <param name="endpoint"><c>host:port</c>, for sentences.</param>
+    /// <param name="answers">One per virtual host, or one for all.</param>
+    /// <param name="statisticsDisabled">Whether the overview says that statistics are switched off.</param>
+    public SweepOutcome ApplyManagement(
+        DateTimeOffset startedAt,
+        DateTimeOffset now,
+        string endpoint,
+        IReadOnlyList<EndpointAnswer> answers,
+        bool statisticsDisabled)
+    {
+        lock (_gate)
+        {
+            _listStartedAt = startedAt;
+            var faults = new List<SourceFault>();
+            var since = _status.ManagementFault?.Since ?? now;
+            var bytes = ReadLists(answers, now, endpoint, faults, since);
+            var answered = answers.Count - faults.Count;
+            if (faults.Count == 0 && _list.QueuesWithGauges == 0)
+            {
+                var reason = _list.Queues == 0 ? SourceReason.NoQueuesVisible
+                    : statisticsDisabled ? SourceReason.StatisticsDisabled
+                    : SourceReason.StatisticsMissing;
+                faults.Add(Fault(RabbitMqEndpoint.Management, endpoint, reason, 0, since));
+            }
+
+            var succeeded = _list.QueuesWithGauges > 0;
+            var complete = succeeded && faults.Count == 0 && _list.BadEntries == 0;
+            SetListReadings(startedAt, now, complete);
+            if (succeeded)
+            {
+                AdvanceListCounters(startedAt);
+                _status = _status with
+                {
+                    LastSuccessAt = Max(startedAt, _status.LastSuccessAt),
+                    GaugesFrom = ListServesGauges ? RabbitMqEndpoint.Management : _status.GaugesFrom,
+                };
+            }
+
+            _status = _status with
+            {
+                LastSweepStartedAt = Max(startedAt, _status.LastSweepStartedAt),
+                ManagementFault = faults.Count == 0 ? null : Summarise(faults),
+            };
+            if (complete && startedAt > _status.CompleteSweepAt)
+            {
+                SetComplete(startedAt, ListFreshFor, ListStaleAfter);
+            }
+
+            Publish(now);
+            return new SweepOutcome
+            {
+                Connection = _options.Name,
+                Endpoint = RabbitMqEndpoint.Management,
+                StartedAt = startedAt,
+                Duration = now - startedAt,
+                Bytes = bytes,
+                Queues = _list.QueuesWithGauges,
+                Asked = answers.Count,
+                Answered = answered,
+                BadSamples = _list.BadEntries + _list.BadValues,
+                Succeeded = succeeded,
+                IsComplete = complete,
+                Faults = faults,
+            };
+        }
+    }
+
+    /// <summary>Records a sweep that ended in an exception of ours.</summary>
+    public SweepOutcome ApplyDefect(RabbitMqEndpoint kind, DateTimeOffset startedAt, DateTimeOffset now, Exception exception)
+    {
+        lock (_gate)
+        {
+            var previous = kind == RabbitMqEndpoint.Metrics ? _status.MetricsFault : _status.ManagementFault;
+            var fault = new SourceFault(
+                SourceReason.Unexpected, "", _sentences.DescribeDefect(kind, exception), previous?.Since ?? now);
+            if (kind == RabbitMqEndpoint.Metrics)
+            {
+                _metricsSwept = true;
+                _metricsGaps++;
+                _metricsFailures++;
+                _status = _status with { MetricsFault = fault, LastSweepStartedAt = startedAt };
+            }
+            else
+            {
+                _listStartedAt = startedAt;
+                _status = _status with { ManagementFault = fault, LastSweepStartedAt = startedAt };
+            }
+
+            Publish(now);
+            return new SweepOutcome
+            {
+                Connection = _options.Name,
+                Endpoint = kind,
+                StartedAt = startedAt,
+                Duration = now - startedAt,
+                Faults = [fault],
+            };
+        }
+    }
+
+    private static TimeSpan Max(TimeSpan a, TimeSpan b) => a > b ? a : b;
+
+    private static DateTimeOffset Max(DateTimeOffset a, DateTimeOffset b) => a > b ? a : b;
+
+    private static int CountPresent(ReadOnlySpan<QueueRow> rows)
+    {
+        var count = 0;
+        foreach (ref readonly var row in rows)
+        {
+            count += row.Has(RowFields.Gauges) ? 1 : 0;
+        }
+
+        return count;
+    }
+
+    private static SourceFault Summarise(List<SourceFault> faults) => faults.Count == 1
+        ? faults[0]
+        : faults[0] with { Sentence = $"{faults[0].Sentence} {faults.Count - 1} more failed in the same sweep." };
+
+    private SourceFault Fault(RabbitMqEndpoint kind, string endpoint, SourceReason reason, int status, DateTimeOffset since) =>
+        new(reason, endpoint, _sentences.Describe(kind, endpoint, reason, status), since);
+
+    private long ReadPages(IReadOnlyList<NodeAnswer> answers, DateTimeOffset now, List<SourceFault> faults, DateTimeOffset since)
+    {
+        _pageNodes.Clear();
+        long bytes = 0;
+        foreach (var (endpoint, answer) in answers)
+        {
+            bytes += answer.Body.Length;
+            var reason = answer.Reason;
+            if (reason == SourceReason.None)
+            {
+                reason = ReadPage(endpoint, answer.Body, now);
+            }
+
+            if (reason != SourceReason.None)
+            {
+                faults.Add(Fault(RabbitMqEndpoint.Metrics, endpoint, reason, answer.Status, since));
+            }
+        }
+
+        return bytes;
+    }
+
+    private SourceReason ReadPage(string endpoint, ReadOnlySpan<byte> body, DateTimeOffset now)
+    {
+        if (_pages.Count == _pageNodes.Count)
+        {
+            _pages.Add(new NodePage());
+        }
+
+        var page = _pages[_pageNodes.Count];
+        page.Read(body, _table, now);
+        if (!page.IsRabbitMq)
+        {
+            return SourceReason.NotExposition;
+        }
+
+        // Every page ends in a line feed. One that does not has lost its end, whatever the connection claims.
+        if (body[^1] != '\n')
+        {
+            return SourceReason.Truncated;
+        }
+
+        // Nodes are told apart by their own name: a pod that restarts keeps it and changes its address, and two addresses
+        // may lead to one node, whose counters must not be counted twice.
+        var name = page.Node.Length > 0 ? page.Node : endpoint;
+        if (!_nodes.TryGetValue(name, out var node))
+        {
+            node = new NodeTrack();
+            _nodes.Add(name, node);
+        }
+
+        node.LastAnsweredAt = now;
+        if (!_pageNodes.Contains(node))
+        {
+            _pageNodes.Add(node);
+        }
+
+        return SourceReason.None;
+    }
+
+    private bool AnyPage(Predicate<NodePage> predicate)
+    {
+        for (var i = 0; i < _pageNodes.Count; i++)
+        {
+            if (predicate(_pages[i]))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private bool AllKnownNodesAnswered(DateTimeOffset now)
+    {
+        var all = true;
+        foreach (var (name, node) in _nodes)
+        {
+            if (now - node.LastAnsweredAt > NodeMemory)
+            {
+                // Removing while enumerating is allowed for a dictionary.
+                _nodes.Remove(name);
+            }
+            else if (!_pageNodes.Contains(node))
+            {
+                all = false;
+            }
+        }
+
+        return all;
+    }
+
+    private void Merge()
+    {
+        _merged.Clear();
+        for (var i = 0; i < _pageNodes.Count; i++)
+        {
+            var rows = _pages[i].Rows.Span;
+            for (var slot = 0; slot < rows.Length; slot++)
+            {
+                if (rows[slot].Fields != RowFields.None)
+                {
+                    Merge(ref _merged[slot], in rows[slot]);
+                }
+            }
+        }
+    }
+
+    /// <summary>
+    /// Joins what a further node says of a queue. While the leader moves, two nodes may report it: the one that says it
+    /// is the leader is believed, else the one with more messages, because a scaler errs less by seeing too many.
+    /// </summary>
+    private static void Merge(ref QueueRow merged, in QueueRow row)
+    {
+        merged.Kind = row.Kind == QueueKind.Unknown ? merged.Kind : row.Kind;
+        var leads = row.Has(RowFields.Leader);
+        var led = merged.Has(RowFields.Leader);
+        var better = row.Has(RowFields.Coarse)
+            && (!merged.Has(RowFields.Coarse)
+                || (leads && !led)
+                || (leads == led && row.Ready + row.Unacked > merged.Ready + merged.Unacked));
+        if (better)
+        {
+            merged.Ready = row.Ready;
+            merged.Unacked = row.Unacked;
+            merged.Fields |= row.Fields & (RowFields.Coarse | RowFields.Leader);
+        }
+
+        if (row.Has(RowFields.Consumers) && (better || !merged.Has(RowFields.Consumers)))
+        {
+            merged.Consumers = row.Consumers;
+            merged.Fields |= RowFields.Consumers;
+        }
+
+        merged.Fields |= row.Fields & (RowFields.Exists | RowFields.Counters);
+    }
+
+    private void SetMetricsReadings(DateTimeOffset sentAt, DateTimeOffset now, bool complete)
+    {
+        var entries = _table.Entries;
+        for (var slot = 0; slot < entries.Length; slot++)
+        {
+            ref var entry = ref entries[slot];
+            var row = _merged.Get(slot);
+            if (row.Has(RowFields.Gauges))
+            {
+                SetPresent(ref entry, in row, RabbitMqEndpoint.Metrics, sentAt);
+            }
+            else if (complete && !row.Has(RowFields.Exists) && !ListVouchesFor(in entry, now))
+            {
+                SetAbsent(ref entry, RabbitMqEndpoint.Metrics, sentAt);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Whether the management list, which knows the whole cluster, has lately shown a queue that the metrics do not show.
+    /// Then the configured nodes are not all there are, or the name is one that 3.10 does not escape properly.
+    /// </summary>
+    private static bool ListVouchesFor(in QueueEntry entry, DateTimeOffset now) =>
+        entry.GaugesFrom == RabbitMqEndpoint.Management
+        && entry.Reading.Presence == QueuePresence.Present
+        && entry.Reading.IsFresh(now);
+
+    private void SetPresent(ref QueueEntry entry, in QueueRow row, RabbitMqEndpoint source, DateTimeOffset at)
+    {
+        var fromMetrics = source == RabbitMqEndpoint.Metrics;
+        entry.GaugesFrom = source;
+        entry.Reading = entry.Reading with
+        {
+            Presence = QueuePresence.Present,
+            Kind = row.Kind == QueueKind.Unknown ? entry.Reading.Kind : row.Kind,
+            Ready = row.Ready,
+            Unacked = row.Unacked,
+            Consumers = row.Consumers,
+            ObservedAt = at,
+            LastPresentAt = at,
+            FreshFor = fromMetrics ? MetricsFreshFor : ListFreshFor,
+            StaleAfter = fromMetrics ? _options.StaleAfter : ListStaleAfter,
+        };
+    }
+
+    private void SetAbsent(ref QueueEntry entry, RabbitMqEndpoint source, DateTimeOffset at)
+    {
+        var fromMetrics = source == RabbitMqEndpoint.Metrics;
+        entry.GaugesFrom = source;
+        entry.Reading = entry.Reading with
+        {
+            Presence = QueuePresence.Absent,
+            ObservedAt = at,
+            FreshFor = fromMetrics ? MetricsFreshFor : ListFreshFor,
+            StaleAfter = fromMetrics ? _options.StaleAfter : ListStaleAfter,
+        };
+    }
+
+    private void AdvanceMetricsCounters(DateTimeOffset sentAt, DateTimeOffset now)
+    {
+        if (_metricsHaveCounters != true)
+        {
+            _counterSource = _counterSource == RabbitMqEndpoint.Metrics ? RabbitMqEndpoint.None : _counterSource;
+            return;
+        }
+
+        if (_counterSource != RabbitMqEndpoint.Metrics)
+        {
+            // What the list counted meanwhile must not be counted again.
+            _counterSource = RabbitMqEndpoint.Metrics;
+            foreach (var node in _nodes.Values)
+            {
+                node.Counters.Clear();
+            }
+        }
+
+        foreach (var node in _nodes.Values)
+        {
+            if (!_pageNodes.Contains(node) && node.IsCounted && now - node.LastAnsweredAt <= CounterHold)
+            {
+                return;
+            }
+        }
+
+        foreach (var node in _nodes.Values)
+        {
+            if (!_pageNodes.Contains(node))
+            {
+                // Go on without it; when it is back, what it counted meanwhile would look like one enormous burst.
+                node.Counters.Clear();
+                node.IsCounted = false;
+            }
+        }
+
+        var hasPublished = !AnyPage(page => !page.HasPublishFamily);
+        for (var i = 0; i < _pageNodes.Count; i++)
+        {
+            AddNode(_pageNodes[i], _pages[i].Rows, hasPublished);
+        }
+
+        var entries = _table.Entries;
+        for (var slot = 0; slot < entries.Length; slot++)
+        {
+            var row = _merged.Get(slot);
+            if (row.Has(RowFields.Gauges))
+            {
+                SetCounters(ref entries[slot], row.Ready + row.Unacked, sentAt, _options.StaleAfter, hasPublished);
+            }
+        }
+    }
+
+    private void AddNode(NodeTrack node, QueueRows rows, bool hasPublished)
+    {
+        node.IsCounted = true;
+        var entries = _table.Entries;
+        for (var slot = 0; slot < entries.Length; slot++)
+        {
+            var row = rows.Get(slot);
+            if (!row.Has(RowFields.Counters) && !_merged.Get(slot).Has(RowFields.Gauges))
+            {
+                continue;
+            }
+
+            // A node without series for a queue has delivered nothing of it yet: row.Counters is then all zero.
+            var raw = row.Counters;
+            raw.Published = hasPublished ? raw.Published : QueueCounters.Unknown;
+            node.Counters.Advance(slot, in raw, ref entries[slot].Totals);
+        }
+    }
+
+    private static void SetCounters(
+        ref QueueEntry entry, long messages, DateTimeOffset at, TimeSpan staleAfter, bool hasPublished) =>
+        entry.Reading = entry.Reading with
+        {
+            Counters = new QueueCounters
+            {
+                ObservedAt = at,
+                StaleAfter = staleAfter,
+                Messages = messages,
+                Completed = entry.Totals.Completed,
+                Delivered = entry.Totals.Delivered,
+                Redelivered = entry.Totals.Redelivered,
+                Published = hasPublished ? entry.Totals.Published : QueueCounters.Unknown,
+            },
+        };
+
+    private long ReadLists(
+        IReadOnlyList<EndpointAnswer> answers, DateTimeOffset now, string endpoint, List<SourceFault> faults, DateTimeOffset since)
+    {
+        long bytes = 0;
+        var readable = new List<EndpointAnswer>(answers.Count);
+        foreach (var answer in answers)
+        {
+            bytes += answer.Body.Length;
+            if (answer.Reason == SourceReason.None)
+            {
+                readable.Add(answer);
+            }
+            else
+            {
+                faults.Add(Fault(RabbitMqEndpoint.Management, endpoint, answer.Reason, answer.Status, since));
+            }
+        }
+
+        // A list that turns out malformed at its end has already left rows: begin again without it.
+        var again = true;
+        while (again)
+        {
+            again = false;
+            _list.Clear();
+            for (var i = 0; i < readable.Count && !again; i++)
+            {
+                if (!_list.Read(readable[i].Body, _table, now))
+                {
+                    faults.Add(Fault(RabbitMqEndpoint.Management, endpoint, SourceReason.MalformedAnswer, 0, since));
+                    readable.RemoveAt(i);
+                    again = true;
+                }
+            }
+        }
+
+        return bytes;
+    }
+
+    private void SetListReadings(DateTimeOffset startedAt, DateTimeOffset now, bool complete)
+    {
+        var entries = _table.Entries;
+        for (var slot = 0; slot < entries.Length; slot++)
+        {
+            ref var entry = ref entries[slot];
+            ref readonly var reading = ref entry.Reading;
+            var row = _list.Rows.Get(slot);
+            if (row.Kind != QueueKind.Unknown && row.Kind != reading.Kind)
+            {
+                entry.Reading = reading with { Kind = row.Kind };
+            }
+
+            // The metrics are younger, so the list only fills their gaps.
+            var isGap = reading.ObservedAt <= startedAt
+                && (ListServesGauges || entry.GaugesFrom == RabbitMqEndpoint.Management || !reading.IsFresh(now));
+            var isDisputed = reading.Presence == QueuePresence.Absent && now - entry.LastKnownAt > _options.StaleAfter;
+            if (row.Has(RowFields.Gauges))
+            {
+                if (isGap || isDisputed)
+                {
+                    SetPresent(ref entry, in row, RabbitMqEndpoint.Management, startedAt);
+                }
+            }
+            else if (complete && isGap && !row.Has(RowFields.Exists))
+            {
+                SetAbsent(ref entry, RabbitMqEndpoint.Management, startedAt);
+            }
+        }
+    }
+
+    private void AdvanceListCounters(DateTimeOffset startedAt)
+    {
+        if (!ListServesCounters)
+        {
+            return;
+        }
+
+        if (_counterSource != RabbitMqEndpoint.Management)
+        {
+            _counterSource = RabbitMqEndpoint.Management;
+            _listTrack.Clear();
+        }
+
+        _listCountersAt = startedAt;
+        var rows = _list.Rows.Span;
+        var entries = _table.Entries;
+        for (var slot = 0; slot < rows.Length; slot++)
+        {
+            ref readonly var row = ref rows[slot];
+            if (row.Has(RowFields.Counters))
+            {
+                _listTrack.Advance(slot, in row.Counters, ref entries[slot].Totals);
+                SetCounters(ref entries[slot], row.Ready + row.Unacked, startedAt, ListStaleAfter, hasPublished: true);
+            }
+        }
+    }
+
+    private void SetComplete(DateTimeOffset at, TimeSpan freshFor, TimeSpan staleAfter) =>
+        _status = _status with { CompleteSweepAt = at, CompleteFreshFor = freshFor, CompleteStaleAfter = staleAfter };
+
+    private void Publish(DateTimeOffset now)
+    {
+        var map = _table.Compact(now);
+        if (map is not null)
+        {
+            _listTrack.Renumber(map);
+            foreach (var node in _nodes.Values)
+            {
+                node.Counters.Renumber(map);
+            }
+        }
+
+        var listCountersAreOld = _counterSource == RabbitMqEndpoint.Management && now - _listCountersAt > ListStaleAfter;
+        _status = _status with { CountersFrom = listCountersAreOld ? RabbitMqEndpoint.None : _counterSource };
+        Volatile.Write(ref _current, new BrokerReadings(_table.Index(), _table.CopyReadings(), _status));
+    }
+
+    /// <summary>What is remembered about a node.</summary>
+    private sealed class NodeTrack
+    {
+        public CounterTrack Counters { get; } = new(countFromZero: true);
+
+        public DateTimeOffset LastAnsweredAt { get; set; }
+
+        /// <summary>Whether the totals hold this node's counters, so that they must wait for it.</summary>
+        public bool IsCounted { get; set; }
+    }
+}
