@@ -81,12 +81,15 @@ public sealed class PrometheusTextWriterTests
     [InlineData("a{},=b", "a{},=b")]
     [InlineData("Schlüssel 鍵 🔑", "Schlüssel 鍵 🔑")]
     [InlineData("a\0b", "a\uFFFDb")]
-    [InlineData("half \ud83d", "half \uFFFD")]
     public void A_label_value_is_escaped(string value, string escaped)
     {
         LabelSet.Of(("l", value)).ToString().Should().Be($"l=\"{escaped}\"");
         Sampled(writer => writer.Sample(1, ("l", value))).Should().Be($"depth{{l=\"{escaped}\"}} 1");
     }
+
+    [Fact]
+    public void Half_a_character_is_replaced() =>
+        Sampled(writer => writer.Sample(1, ("l", "half \ud83d"), ("m", "\udd11\""))).Should().Be("depth{l=\"half \uFFFD\",m=\"\uFFFD\\\"\"} 1");
 
     [Theory]
     [InlineData("a \"quoted\" back\\slash\nline", "a \"quoted\" back\\\\slash\\nline", "a \\\"quoted\\\" back\\\\slash\\nline")]
