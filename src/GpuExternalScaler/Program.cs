@@ -1,1 +1,15 @@
-return 0;
+using System.CommandLine;
+using GpuExternalScaler.Commands;
+
+var config = ServeCommand.FileOption();
+var root = new RootCommand("GPU External Scaler: tells KEDA how many GPU replicas are needed when a pod asked for now would be ready.")
+{
+    config,
+    ServeCommand.Create(config),
+    DemoCommand.Create(),
+};
+root.SetAction((result, cancellation) => ServeCommand.RunAsync(result.GetValue(config)!, cancellation));
+
+// The library's default kills the process two seconds after SIGTERM, with streams still open (K6).
+var exit = await root.Parse(args).InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromSeconds(10) });
+return exit == ExitCode.Failed && root.Parse(args).Errors.Count > 0 ? ExitCode.InvalidInput : exit;

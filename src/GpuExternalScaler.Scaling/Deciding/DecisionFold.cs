@@ -1,0 +1,292 @@
+using GpuExternalScaler.Scaling.History;
+using GpuExternalScaler.Scaling.Policy;
+
+namespace GpuExternalScaler.Scaling.Deciding;
+
+/// <summary>
+/// The one function that decides. Deterministic and without I/O: server, simulator, tests and replay all run it.
+/// The mathematics and its symbols (R, U, C, m, k, B, Q, λ, W, L, D, θ) are in <c>docs/decision.md</c>.
+/// </summary>
+public static class DecisionFold
+{
+    // One unit of the metric: above zero, and still the least that can be asked for.
+    private const double LeastReplicas = 1.0 / ScalingDecision.Target;
+
+    /// <summary>
+    /// Folds the newest readings into the state and says how many replicas are needed when one asked for now would
+    /// be ready.
+    /// </summary>
+    /// <param name="state">The workload's own state; changed.</param>
+    /// <param name="snapshot">The newest readings.</param>
+    /// <param name="policy">The policy in force, read once.</param>
+    /// <param name="now">The moment of the step, on the clock of the readings.</param>
+    /// <returns>The decision; undecided ones carry their reason and no number.</returns>
+    public static ScalingDecision Step(WorkloadState state, in WorkloadSnapshot snapshot, ScalingPolicy policy, DateTimeOffset now)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        ArgumentNullException.ThrowIfNull(policy);
+
+        var sums = QueueSums.Of(snapshot, policy, now);
+        if (sums.Undecided is { } reason)
+        {
+            return Undecide(state, reason, sums, now);
+        }
+
+        if (!sums.AnyFresh)
+        {
+            return Hold(state, sums, now);
+        }
+
+        if (sums.AllFresh)
+        {
+            state.FreshSince ??= now;
+        }
+        else
+        {
+            state.FreshSince = null;
+        }
+
+        var history = state.History;
+        history.AddGauges(sums.NewestAt, sums.Busy, sums.Waiting, snapshot.QueueSetVersion, policy, sums.StaleAfter);
+        var newCounters = sums.AllFresh && sums.Counters is { } sample && history.AddCounters(sample, policy);
+        NoteCounterHealth(state, sums, now);
+
+        var decision = policy.Mode == WorkloadMode.Job
+            ? DecideJob(sums, policy, now)
+            : Decide(history, sums, state.CountersStaleSince is not null, policy, now);
+        decision = KeepFloors(state, decision, sums, policy, now);
+
+        if (newCounters)
+        {
+            history.RenewServiceTime(policy);
+        }
+
+        state.HasAnswer = true;
+        state.LastAnswer = decision;
+        return decision;
+    }
+
+    private static ScalingDecision Undecide(WorkloadState state, DecisionReason reason, in QueueSums sums, DateTimeOffset now)
+    {
+        // The HPA and KEDA forget during an outage, and consumers return over seconds: the first honest zero
+        // afterwards would switch the fleet off.
+        BeginRecovery(state, afterOutage: true);
+        return new ScalingDecision
+        {
+            Reason = reason,
+            DecidedAt = now,
+            ObservedAt = sums.ObservedAt,
+            Queues = sums.Count,
+            TroubledQueue = sums.Troubled,
+        };
+    }
+
+    private static ScalingDecision Hold(WorkloadState state, in QueueSums sums, DateTimeOffset now)
+    {
+        if (!state.HasAnswer)
+        {
+            return Undecide(state, DecisionReason.NotSampled, sums, now);
+        }
+
+        // A broker that restarts within staleAfter comes back without consumers too.
+        BeginRecovery(state, afterOutage: false);
+        return state.LastAnswer with
+        {
+            Reason = DecisionReason.Holding,
+            DecidedAt = now,
+            TroubledQueue = sums.Troubled,
+            FloorReplicas = state.LastAnswer.Replicas,
+        };
+    }
+
+    private static void BeginRecovery(WorkloadState state, bool afterOutage)
+    {
+        state.FreshSince = null;
+        if (!state.HasAnswer)
+        {
+            return;
+        }
+
+        state.Recovering = true;
+        state.RecoveringFromOutage |= afterOutage;
+        state.RecoveryFloorReplicas = state.LastAnswer.Replicas;
+        state.RecoveryFloorActive = state.LastAnswer.IsActive;
+    }
+
+    private static void NoteCounterHealth(WorkloadState state, in QueueSums sums, DateTimeOffset now)
+    {
+        if (!state.History.HasCounters || sums.CountersUsable)
+        {
+            state.CountersStaleSince = null;
+        }
+        else
+        {
+            state.CountersStaleSince ??= now;
+        }
+    }
+
+    private static ScalingDecision DecideJob(in QueueSums sums, ScalingPolicy policy, DateTimeOffset now)
+    {
+        var messages = (double)sums.Ready + sums.Unacked;
+        return Describe(sums, policy, now) with
+        {
+            Reason = messages > 0 ? DecisionReason.JobMessages : DecisionReason.Idle,
+            Replicas = messages * policy.Share / policy.SlotsPerReplica,
+            IsActive = messages > policy.ActivationThreshold,
+            BusyAverage = sums.Busy,
+        };
+    }
+
+    private static ScalingDecision Decide(QueueHistory history, in QueueSums sums, bool countersStale, ScalingPolicy policy, DateTimeOffset now)
+    {
+        var slotsPerReplica = policy.SlotsPerReplica;
+        double slots = sums.Slots;
+        var coldStart = policy.ColdStart.TotalSeconds;
+
+        // Signal 1. Work already going on is a floor even while the average still climbs, and a wait that persists is
+        // not an average's business.
+        var average = history.AverageBusy(history.AveragingWindow(policy));
+        var steady = history.WaitingPersists ? Math.Max(average, sums.Busy) : average;
+        var saturationSlots = Math.Max(steady / policy.SaturationThreshold, sums.Busy);
+
+        var (serviceTime, source) = history.MeasuredServiceTimeSeconds is { } measured
+            ? (measured, ServiceTimeSource.Measured)
+            : policy.ServiceTime is { } configured
+                ? (Math.Max(configured.TotalSeconds, 0.001), ServiceTimeSource.Policy)
+                : ((double?)null, ServiceTimeSource.Unknown);
+
+        // Stale counters say nothing about now: without them arrivals are taken to be what is being worked on.
+        var arrivals = countersStale ? null : history.ArrivalsPerSecond;
+        double loadSlots;
+        double backlogSlots;
+        double waitingThen = sums.Waiting;
+        if (serviceTime is { } w)
+        {
+            loadSlots = (arrivals is { } rate ? rate * w : steady) / policy.SaturationThreshold;
+            if (arrivals is { } lambda)
+            {
+                waitingThen = Math.Max(0, sums.Waiting + ((lambda - (slots / w)) * coldStart));
+            }
+
+            // Never more than one slot a message: ten 10-minute jobs are no reason for a hundred GPUs.
+            backlogSlots = waitingThen * Math.Min(1, w / Math.Max(policy.EffectiveDrainTime.TotalSeconds, 0.001));
+        }
+        else
+        {
+            // 5,000 messages may be 5,000 GPUs or five seconds of one: double what exists until it is known.
+            loadSlots = 0;
+            backlogSlots = Math.Min((double)sums.Busy + sums.Waiting, Math.Max(2 * slots, 1));
+        }
+
+        var scale = policy.Share / slotsPerReplica;
+        var saturationReplicas = saturationSlots * scale;
+        var loadReplicas = loadSlots * scale;
+        var backlogReplicas = backlogSlots * scale;
+        if (serviceTime is null && backlogSlots > 0)
+        {
+            // From zero, one whole replica is the least that can be asked for, whatever the share.
+            backlogReplicas = Math.Max(backlogReplicas, Math.Min(1, sums.Busy + sums.Waiting));
+        }
+
+        var ahead = loadReplicas + backlogReplicas;
+        var messages = (double)sums.Ready + sums.Unacked;
+        var replicas = Math.Max(saturationReplicas, ahead);
+        var reason = replicas <= 0 && messages <= 0 ? DecisionReason.Idle
+            : saturationReplicas >= ahead ? DecisionReason.ConsumerSaturation
+            : serviceTime is null ? DecisionReason.ServiceTimeUnknown
+            : backlogReplicas > 0 ? DecisionReason.Backlog
+            : DecisionReason.OfferedLoad;
+
+        var active = messages > policy.ActivationThreshold;
+        if (messages > 0)
+        {
+            // Idle consumers may well take the one message there is before anything new is ready; but active and
+            // zero would contradict each other (K17), and a fleet at zero could never start.
+            replicas = Math.Max(replicas, LeastReplicas);
+        }
+
+        return Describe(sums, policy, now) with
+        {
+            Reason = reason,
+            Replicas = replicas,
+            IsActive = active,
+            BusyAverage = average,
+            ArrivalsPerSecond = arrivals,
+            CompletionsPerSecond = countersStale ? null : history.CompletionsPerSecond,
+            ArrivalsAreLowerBound = arrivals is null,
+            ServiceTimeSeconds = serviceTime,
+            ServiceTimeSource = source,
+            WaitingAtColdStart = waitingThen,
+            SaturationReplicas = saturationReplicas,
+            LoadReplicas = loadReplicas,
+            BacklogReplicas = backlogReplicas,
+        };
+    }
+
+    private static ScalingDecision KeepFloors(WorkloadState state, ScalingDecision decision, in QueueSums sums, ScalingPolicy policy, DateTimeOffset now)
+    {
+        if (policy.Mode == WorkloadMode.Job)
+        {
+            // A ScaledJob never takes running jobs away, and a job held in demand would start and find no message.
+            state.Recovering = false;
+            return decision;
+        }
+
+        if (state.Recovering)
+        {
+            // Through a short gap the HPA and KEDA remember; only the consumers need time to come back.
+            var needed = state.RecoveringFromOutage || policy.HoldAfterRecovery < policy.ColdStart
+                ? policy.HoldAfterRecovery
+                : policy.ColdStart;
+            if (state.FreshSince is { } since && now - since >= needed)
+            {
+                state.Recovering = false;
+                state.RecoveringFromOutage = false;
+            }
+            else
+            {
+                decision = NotBelow(decision, state.RecoveryFloorReplicas, state.RecoveryFloorActive, DecisionReason.Recovering);
+            }
+        }
+
+        if (state.HasAnswer && !sums.AllFresh)
+        {
+            decision = NotBelow(decision, state.LastAnswer.Replicas, state.LastAnswer.IsActive, DecisionReason.PartialReadings);
+        }
+
+        if (state.HasAnswer && state.CountersStaleSince is { } stale && now - stale < policy.HoldFor)
+        {
+            decision = NotBelow(decision, state.LastAnswer.Replicas, state.LastAnswer.IsActive, DecisionReason.CountersStale);
+        }
+
+        return decision;
+    }
+
+    private static ScalingDecision NotBelow(in ScalingDecision decision, double replicas, bool active, DecisionReason reason)
+    {
+        var raised = decision.Replicas < replicas || (active && !decision.IsActive);
+        return decision with
+        {
+            Replicas = Math.Max(decision.Replicas, replicas),
+            IsActive = decision.IsActive || active,
+            FloorReplicas = Math.Max(decision.FloorReplicas, replicas),
+            Reason = raised ? reason : decision.Reason,
+        };
+    }
+
+    private static ScalingDecision Describe(in QueueSums sums, ScalingPolicy policy, DateTimeOffset now) => new()
+    {
+        DecidedAt = now,
+        ObservedAt = sums.ObservedAt,
+        Queues = sums.Count,
+        TroubledQueue = sums.Troubled,
+        Ready = sums.Ready,
+        Unacked = sums.Unacked,
+        Consumers = sums.Consumers,
+        Busy = sums.Busy,
+        Waiting = sums.Waiting,
+        WaitingAtColdStart = sums.Waiting,
+        Saturation = sums.Slots > 0 ? sums.Busy / (double)sums.Slots : 0,
+        ColdStart = policy.ColdStart,
+    };
+}

@@ -1,0 +1,70 @@
+namespace GpuExternalScaler.Scaling.Deciding;
+
+/// <summary>
+/// Why a decision is what it is: one code that feeds answer, log, metric label and test. The names in
+/// <see cref="DecisionReasons.Code"/> are part of the product's surface.
+/// </summary>
+public enum DecisionReason : byte
+{
+    /// <summary>Undecided: no sweep has reported on the queue yet.</summary>
+    NotSampled,
+
+    /// <summary>Undecided: the newest figures are older than the source's <c>staleAfter</c>.</summary>
+    SourceStale,
+
+    /// <summary>Undecided: the broker answers, and says that a queue does not exist.</summary>
+    QueueMissing,
+
+    /// <summary>Undecided: a stream, whose figures say nothing about work to do.</summary>
+    StreamUnsupported,
+
+    /// <summary>Decided: no message anywhere.</summary>
+    Idle,
+
+    /// <summary>Decided by busy consumers over the saturation threshold (signal 1).</summary>
+    ConsumerSaturation,
+
+    /// <summary>Decided by offered load: arrivals times service time (signal 2), nothing waiting.</summary>
+    OfferedLoad,
+
+    /// <summary>Decided by offered load plus the slots that drain what waits (signals 2 and 3).</summary>
+    Backlog,
+
+    /// <summary>Decided by what waits, growing by no more than doubling, because no service time is known yet.</summary>
+    ServiceTimeUnknown,
+
+    /// <summary>Decided for a ScaledJob: messages there are.</summary>
+    JobMessages,
+
+    /// <summary>Held: the newest readings are late, the last answer is repeated.</summary>
+    Holding,
+
+    /// <summary>Held: some of the queues have no fresh figures, so the answer may grow and not shrink.</summary>
+    PartialReadings,
+
+    /// <summary>Held: counters went stale, so the answer may grow and not shrink, for <c>holdFor</c>.</summary>
+    CountersStale,
+
+    /// <summary>Held: back after an outage; not below the answer from before it until readings were fresh long enough.</summary>
+    Recovering,
+}
+
+/// <summary>The stable names of <see cref="DecisionReason"/>.</summary>
+public static class DecisionReasons
+{
+    private static readonly string[] Codes =
+    [
+        "not_sampled", "source_stale", "queue_missing", "stream_unsupported", "idle", "consumer_saturation",
+        "offered_load", "backlog", "service_time_unknown", "job_messages", "holding", "partial_readings",
+        "counters_stale", "recovering",
+    ];
+
+    /// <summary>All reasons, in order.</summary>
+    public static IReadOnlyList<DecisionReason> All { get; } = Enum.GetValues<DecisionReason>();
+
+    /// <summary>The reason's name in metrics, logs and pages, in snake case.</summary>
+    public static string Code(this DecisionReason reason) => Codes[(int)reason];
+
+    /// <summary>Whether the reason says that there is no answer.</summary>
+    public static bool IsUndecided(this DecisionReason reason) => reason <= DecisionReason.StreamUnsupported;
+}

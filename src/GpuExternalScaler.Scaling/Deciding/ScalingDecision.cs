@@ -1,0 +1,119 @@
+namespace GpuExternalScaler.Scaling.Deciding;
+
+/// <summary>Where the service time in a decision came from.</summary>
+public enum ServiceTimeSource : byte
+{
+    /// <summary>There is none.</summary>
+    Unknown,
+
+    /// <summary>The policy's <c>serviceTime</c>.</summary>
+    Policy,
+
+    /// <summary>Measured: time slots were busy, divided by completions.</summary>
+    Measured,
+}
+
+/// <summary>
+/// One decision about one workload, with the numbers it rests on, so that it explains itself. Numbers and codes
+/// only; <see cref="DecisionText"/> makes sentences when somebody asks.
+/// </summary>
+public readonly record struct ScalingDecision
+{
+    /// <summary>Replicas of the answer per unit of the metric: KEDA's target is the constant 100 (K16).</summary>
+    public const long Target = 100;
+
+    /// <summary>Why the decision is what it is; says also whether there is one at all.</summary>
+    public DecisionReason Reason { get; init; }
+
+    /// <summary>Whether there is an answer. When false, no other number may leave the server (K20).</summary>
+    public bool IsDecided => !Reason.IsUndecided();
+
+    /// <summary>Replicas needed, as a real number: finite, never negative.</summary>
+    public double Replicas { get; init; }
+
+    /// <summary>Whether a workload at zero should wake, or stay awake (K21).</summary>
+    public bool IsActive { get; init; }
+
+    /// <summary>
+    /// What KEDA is told: 100 × <see cref="Replicas"/>, rounded up to a whole number so that the integer and the
+    /// float field say the same on every KEDA version (K16, K19) and nothing above zero becomes zero.
+    /// </summary>
+    public long Value => ToValue(Replicas);
+
+    /// <summary>When the decision was made.</summary>
+    public DateTimeOffset DecidedAt { get; init; }
+
+    /// <summary>When the oldest gauge it rests on was observed.</summary>
+    public DateTimeOffset ObservedAt { get; init; }
+
+    /// <summary>Queues that were added up.</summary>
+    public int Queues { get; init; }
+
+    /// <summary>Position (from 0) of the first queue without fresh figures, or -1.</summary>
+    public int TroubledQueue { get; init; }
+
+    /// <summary>Messages ready (R), over all queues and before <c>share</c>.</summary>
+    public long Ready { get; init; }
+
+    /// <summary>Messages unacknowledged (U), likewise.</summary>
+    public long Unacked { get; init; }
+
+    /// <summary>Consumers (C), likewise.</summary>
+    public long Consumers { get; init; }
+
+    /// <summary>Slots busy now (B), likewise.</summary>
+    public long Busy { get; init; }
+
+    /// <summary>Slots busy on average over the window (B̄), likewise.</summary>
+    public double BusyAverage { get; init; }
+
+    /// <summary>Messages waiting (Q): ready, and prefetched but not worked on.</summary>
+    public long Waiting { get; init; }
+
+    /// <summary>Busy slots ÷ slots, 0 without consumers.</summary>
+    public double Saturation { get; init; }
+
+    /// <summary>Arrivals in 1/s (λ), or null when not known.</summary>
+    public double? ArrivalsPerSecond { get; init; }
+
+    /// <summary>Completions in 1/s, or null when not known.</summary>
+    public double? CompletionsPerSecond { get; init; }
+
+    /// <summary>Whether arrivals are only a lower bound, because nothing counts completions (T4).</summary>
+    public bool ArrivalsAreLowerBound { get; init; }
+
+    /// <summary>Seconds of work in one message (W), or null when not known.</summary>
+    public double? ServiceTimeSeconds { get; init; }
+
+    /// <summary>Where the service time came from.</summary>
+    public ServiceTimeSource ServiceTimeSource { get; init; }
+
+    /// <summary>The cold start used (L).</summary>
+    public TimeSpan ColdStart { get; init; }
+
+    /// <summary>Messages expected to wait when a replica asked for now would be ready.</summary>
+    public double WaitingAtColdStart { get; init; }
+
+    /// <summary>Replicas asked for by consumer saturation (signal 1).</summary>
+    public double SaturationReplicas { get; init; }
+
+    /// <summary>Replicas asked for by offered load (signal 2).</summary>
+    public double LoadReplicas { get; init; }
+
+    /// <summary>Replicas asked for on top by what waits (signal 3).</summary>
+    public double BacklogReplicas { get; init; }
+
+    /// <summary>Replicas below which holding did not let the answer fall; 0 when nothing is held.</summary>
+    public double FloorReplicas { get; init; }
+
+    /// <summary>The metric's value for a number of replicas; see <see cref="Value"/>.</summary>
+    public static long ToValue(double replicas)
+    {
+        // The subtraction keeps 7 / 0.7 = 10.000000000000002 from reading as 1001.
+        var value = Math.Ceiling((replicas * Target) - 1e-6);
+        return replicas <= 0 || double.IsNaN(replicas) ? 0 : value >= MaximumValue ? MaximumValue : Math.Max(1, (long)value);
+    }
+
+    // A Kubernetes quantity holds any int64, but 100 × 10 million replicas is beyond every cluster and still exact in a double.
+    private const long MaximumValue = 1_000_000_000;
+}

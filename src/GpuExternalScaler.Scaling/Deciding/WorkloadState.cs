@@ -1,0 +1,56 @@
+using GpuExternalScaler.Scaling.History;
+
+namespace GpuExternalScaler.Scaling.Deciding;
+
+/// <summary>
+/// What one workload remembers from step to step. Changed by <see cref="DecisionFold.Step"/> alone; belongs to one
+/// workload; can be copied, so that a simulation may branch.
+/// </summary>
+public sealed class WorkloadState
+{
+    /// <summary>A state that has seen nothing, or that starts with what is known of its queues.</summary>
+    public WorkloadState(QueueHistory? history = null)
+    {
+        History = history ?? new QueueHistory();
+    }
+
+    /// <summary>What has been seen of the queues; outlives the workload.</summary>
+    public QueueHistory History { get; }
+
+    /// <summary>Whether there ever was an answer.</summary>
+    internal bool HasAnswer { get; set; }
+
+    /// <summary>The last answer that rested on fresh readings (or on a floor above them).</summary>
+    internal ScalingDecision LastAnswer { get; set; }
+
+    /// <summary>Set from the moment readings are late until the workload has recovered.</summary>
+    internal bool Recovering { get; set; }
+
+    /// <summary>Whether it recovers from an outage (it was undecided) and not from a gap it could hold through.</summary>
+    internal bool RecoveringFromOutage { get; set; }
+
+    /// <summary>Replicas of the answer from before the outage.</summary>
+    internal double RecoveryFloorReplicas { get; set; }
+
+    /// <summary>Activity of the answer from before the outage.</summary>
+    internal bool RecoveryFloorActive { get; set; }
+
+    /// <summary>Since when readings have been fresh without a break; null while they are not.</summary>
+    internal DateTimeOffset? FreshSince { get; set; }
+
+    /// <summary>Since when counters that were once known have been stale; null while they are not.</summary>
+    internal DateTimeOffset? CountersStaleSince { get; set; }
+
+    /// <summary>An independent copy.</summary>
+    public WorkloadState Clone() => new(History.Clone())
+    {
+        HasAnswer = HasAnswer,
+        LastAnswer = LastAnswer,
+        Recovering = Recovering,
+        RecoveringFromOutage = RecoveringFromOutage,
+        RecoveryFloorReplicas = RecoveryFloorReplicas,
+        RecoveryFloorActive = RecoveryFloorActive,
+        FreshSince = FreshSince,
+        CountersStaleSince = CountersStaleSince,
+    };
+}

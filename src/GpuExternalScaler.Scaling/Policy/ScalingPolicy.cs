@@ -1,0 +1,90 @@
+namespace GpuExternalScaler.Scaling.Policy;
+
+/// <summary>What kind of KEDA object the answer is for.</summary>
+public enum WorkloadMode : byte
+{
+    /// <summary>A ScaledObject: the answer is replicas that should exist.</summary>
+    Deployment,
+
+    /// <summary>A ScaledJob: the answer is messages there are to work on, running ones included.</summary>
+    Job,
+}
+
+/// <summary>What a queue that is proven not to exist means.</summary>
+public enum MissingQueuePolicy : byte
+{
+    /// <summary>A fault: hold the last answer, then say that it cannot be decided.</summary>
+    Hold,
+
+    /// <summary>No demand: for auto-delete queues, whose absence is their normal idle state.</summary>
+    Zero,
+}
+
+/// <summary>
+/// Everything an operator or a trigger may say about how one workload is decided. Immutable: one snapshot a step.
+/// Ranges are checked where policies are read; the decision stays finite for any finite value.
+/// </summary>
+public sealed record ScalingPolicy
+{
+    /// <summary>The built-in defaults.</summary>
+    public static ScalingPolicy Default { get; } = new();
+
+    /// <summary>Deployment, or job for ScaledJobs. Default deployment.</summary>
+    public WorkloadMode Mode { get; init; } = WorkloadMode.Deployment;
+
+    /// <summary>
+    /// Messages one consumer works on at once (m). Default 1, at least 1. Too low: prefetched messages that are in
+    /// fact being worked on count as waiting, and too many replicas are asked for. Too high: waiting messages count
+    /// as being worked on, and too few are.
+    /// </summary>
+    public int Concurrency { get; init; } = 1;
+
+    /// <summary>Consumers one replica opens on the queue (k). Default 1, at least 1.</summary>
+    public int ConsumersPerReplica { get; init; } = 1;
+
+    /// <summary>
+    /// Share of slots that may be busy before more replicas are asked for (θ), in (0, 1]. Default 0.7.
+    /// Too low pays for idle GPUs; too high leaves no slack for arrivals during a cold start.
+    /// </summary>
+    public double SaturationThreshold { get; init; } = 0.7;
+
+    /// <summary>Part of the queue's demand this workload carries, in (0, 1]. Default 1.</summary>
+    public double Share { get; init; } = 1;
+
+    /// <summary>Service time of one message until enough messages were seen to measure it; null when unknown.</summary>
+    public TimeSpan? ServiceTime { get; init; }
+
+    /// <summary>From asking for a replica to its first message (L), HPA sync and sweep included. Default 60 s.</summary>
+    public TimeSpan ColdStart { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>Time in which a backlog should be gone (D). Null: the cold start.</summary>
+    public TimeSpan? DrainTime { get; init; }
+
+    /// <summary>Messages (ready + unacknowledged) above which a workload at zero wakes. Default 0.</summary>
+    public double ActivationThreshold { get; init; }
+
+    /// <summary>How long counters that have gone stale keep the answer from shrinking. Default 30 min.</summary>
+    public TimeSpan HoldFor { get; init; } = TimeSpan.FromMinutes(30);
+
+    /// <summary>
+    /// How long readings must have been fresh without a break after an outage before the answer may fall below the
+    /// one from before it. Default 300 s, the HPA's scale-down stabilisation and KEDA's cooldown, both of which are
+    /// empty after an outage.
+    /// </summary>
+    public TimeSpan HoldAfterRecovery { get; init; } = TimeSpan.FromSeconds(300);
+
+    /// <summary>What a queue that does not exist means. Default hold.</summary>
+    public MissingQueuePolicy MissingQueue { get; init; } = MissingQueuePolicy.Hold;
+
+    /// <summary>Shortest window over which busy slots and arrivals are averaged. 15 s; not a user's setting.</summary>
+    public TimeSpan MinimumWindow { get; init; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>Longest such window. 60 s; not a user's setting.</summary>
+    public TimeSpan MaximumWindow { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>The drain time in force.</summary>
+    public TimeSpan EffectiveDrainTime => DrainTime ?? ColdStart;
+
+    /// <summary>Slots one replica has: messages it works on at once over all its consumers (m·k).</summary>
+    public double SlotsPerReplica => (double)Concurrency * ConsumersPerReplica;
+}

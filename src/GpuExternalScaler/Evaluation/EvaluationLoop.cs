@@ -1,0 +1,196 @@
+using GpuExternalScaler.Configuration;
+using GpuExternalScaler.Observability;
+using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Scaling.Readings;
+using GpuExternalScaler.Sources;
+
+namespace GpuExternalScaler.Evaluation;
+
+/// <summary>
+/// Decides every workload on a fixed tick, whatever the sweeps do: a hung sweep shows as a reading that grows old, a
+/// hung loop as a decision past its <see cref="PublishedDecision.ValidUntil"/>. The only supplier of <c>now</c>.
+/// </summary>
+internal sealed class EvaluationLoop(
+    WorkloadRegistry registry,
+    ScalerOptions options,
+    MonotonicClock clock,
+    ILogger<EvaluationLoop> logger) : BackgroundService
+{
+    private readonly HistoryShelf _histories = new(options.MaximumWorkloads);
+    private readonly Dictionary<(string Connection, int Slot), double> _shares = [];
+    private QueueReading[] _buffer = new QueueReading[16];
+    private DateTimeOffset _sharesAt;
+    private DateTimeOffset _expiredAt;
+    private long _lastTickTicks;
+
+    /// <summary>When the newest tick finished; the minimum before the first.</summary>
+    public DateTimeOffset LastTickAt => new(Interlocked.Read(ref _lastTickTicks), TimeSpan.Zero);
+
+    /// <summary>Evaluates every workload once.</summary>
+    public void Tick()
+    {
+        var now = clock.Now;
+        foreach (var workload in registry.All)
+        {
+            if (registry.IsForgotten(workload, now))
+            {
+                Forget(workload, now);
+                continue;
+            }
+
+            try
+            {
+                Evaluate(workload, now);
+            }
+            catch (Exception exception) when (exception is not OutOfMemoryException)
+            {
+                // One workload's defect is that workload's: its decision runs out and its answer becomes Unavailable.
+                logger.EvaluationFailed(exception, workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId);
+            }
+        }
+
+        // Who shares a queue changes with registrations, not with time; a few seconds' delay of a warning is no loss.
+        if (now - _sharesAt >= TimeSpan.FromSeconds(2))
+        {
+            _sharesAt = now;
+            CompareShares();
+        }
+
+        if (now - _expiredAt >= TimeSpan.FromMinutes(1))
+        {
+            _expiredAt = now;
+            foreach (var workload in registry.All)
+            {
+                Shelve(workload, now);
+            }
+
+            _histories.Expire(now);
+        }
+
+        Interlocked.Exchange(ref _lastTickTicks, now.UtcTicks);
+    }
+
+    /// <inheritdoc/>
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(options.EvaluationInterval, clock.TimeProvider);
+        do
+        {
+            Tick();
+        }
+        while (await timer.WaitForNextTickAsync(stoppingToken));
+    }
+
+    private void Evaluate(Workload workload, DateTimeOffset now)
+    {
+        if (workload.Connection is not { } connection)
+        {
+            return;
+        }
+
+        var evaluation = workload.Evaluation ??= Begin(workload, now);
+        var readings = connection.Source.Current;
+        var snapshot = new WorkloadSnapshot
+        {
+            Queues = evaluation.Queues.Read(readings, workload.Policy.HoldFor, ref _buffer),
+            MatchedByPattern = evaluation.Queues.IsPattern,
+            QueueSetVersion = evaluation.Queues.Version,
+        };
+        var decision = DecisionFold.Step(evaluation.State, snapshot, workload.Policy, now);
+        workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + options.DecisionValidFor, readings.Fault));
+        LogChange(workload, evaluation, decision, now);
+    }
+
+    private WorkloadEvaluation Begin(Workload workload, DateTimeOffset now)
+    {
+        var key = KeyOf(workload);
+        var state = new WorkloadState(_histories.Take(key));
+        _histories.Put(key, state.History, now);
+        logger.WorkloadRegistered(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId, workload.Connection!.Name);
+        return new WorkloadEvaluation(state, new QueueBinding(workload.Trigger.Queues, workload.Trigger.Vhost));
+    }
+
+    private void Forget(Workload workload, DateTimeOffset now)
+    {
+        Shelve(workload, now);
+        registry.Remove(workload);
+        if (workload.Evaluation is not null)
+        {
+            logger.WorkloadForgotten(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId);
+        }
+    }
+
+    private void Shelve(Workload workload, DateTimeOffset now)
+    {
+        if (workload.Evaluation is { } evaluation)
+        {
+            _histories.Put(KeyOf(workload), evaluation.State.History, now);
+        }
+    }
+
+    private void CompareShares()
+    {
+        _shares.Clear();
+        foreach (var workload in registry.All)
+        {
+            if (workload is { Evaluation: { } evaluation, Connection: { } connection })
+            {
+                foreach (var slot in evaluation.Queues.Slots)
+                {
+                    System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrAddDefault(_shares, (connection.Name, slot), out _) += slot < 0 ? 0 : workload.Policy.Share;
+                }
+            }
+        }
+
+        foreach (var workload in registry.All)
+        {
+            if (workload is not { Evaluation: { } evaluation, Connection: { } connection })
+            {
+                continue;
+            }
+
+            double most = 0;
+            foreach (var slot in evaluation.Queues.Slots)
+            {
+                most = Math.Max(most, _shares.GetValueOrDefault((connection.Name, slot)));
+            }
+
+            // Thirds add up to a little more than one.
+            if (most > 1 + 1e-9 && evaluation.QueueShares <= 1 + 1e-9)
+            {
+                logger.SharesExceedOne(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId, most);
+            }
+
+            evaluation.QueueShares = most;
+        }
+    }
+
+    private void LogChange(Workload workload, WorkloadEvaluation evaluation, in ScalingDecision decision, DateTimeOffset now)
+    {
+        var before = evaluation.LoggedReason;
+        if (before == decision.Reason)
+        {
+            return;
+        }
+
+        evaluation.LoggedReason = decision.Reason;
+        var key = workload.Key;
+        if (!decision.IsDecided)
+        {
+            // Its first tick often comes before its first sweep; that is not worth a warning.
+            var level = before is null && decision.Reason == DecisionReason.NotSampled ? LogLevel.Debug : LogLevel.Warning;
+            logger.WorkloadUndecided(level, key.Namespace, key.Name, key.TriggerId, decision.Reason.Code(), DecisionText.Describe(decision, now));
+        }
+        else if (before?.IsUndecided() ?? false)
+        {
+            logger.WorkloadDecidedAgain(key.Namespace, key.Name, key.TriggerId, decision.Reason.Code(), decision.Value);
+        }
+        else
+        {
+            logger.WorkloadReasonChanged(key.Namespace, key.Name, key.TriggerId, before?.Code() ?? "none", decision.Reason.Code(), decision.Value);
+        }
+    }
+
+    private static HistoryKey KeyOf(Workload workload) =>
+        new(workload.Connection!.Name, workload.Trigger.Vhost, workload.Trigger.Queues.Canonical);
+}

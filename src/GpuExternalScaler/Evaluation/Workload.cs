@@ -1,0 +1,103 @@
+using GpuExternalScaler.Configuration;
+using GpuExternalScaler.Rpc;
+using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Scaling.Policy;
+using GpuExternalScaler.Sources;
+
+namespace GpuExternalScaler.Evaluation;
+
+/// <summary>A workload's identity (K8): two triggers on one ScaledObject are two workloads.</summary>
+internal readonly record struct WorkloadKey(string Namespace, string Name, string TriggerId)
+{
+    /// <summary>The identity a trigger has.</summary>
+    public static WorkloadKey Of(TriggerMetadata trigger) => new(trigger.Namespace, trigger.Name, trigger.TriggerId);
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Namespace}/{Name}#{TriggerId}";
+}
+
+/// <summary>A decision as RPCs, pages and metrics see it: immutable, swapped in whole.</summary>
+/// <param name="Number">Counts the workload's decisions; answers with the same number agree.</param>
+/// <param name="Decision">The decision.</param>
+/// <param name="ValidUntil">When it may no longer be given out, whatever the reason that no newer one came.</param>
+/// <param name="Fault">What was wrong with the source when it was made, or null.</param>
+internal sealed record PublishedDecision(long Number, ScalingDecision Decision, DateTimeOffset ValidUntil, SourceFault? Fault)
+{
+    /// <summary>Whether the workload is active and no consumer exists: KEDA may not have heard (K22).</summary>
+    public bool WakesFromZero => Decision is { IsDecided: true, IsActive: true, Consumers: 0 };
+}
+
+/// <summary>
+/// One workload: what asked for it, what it remembers, what was last decided. RPC threads read
+/// <see cref="Published"/>; everything else belongs to the evaluation loop.
+/// </summary>
+internal sealed class Workload
+{
+    private PublishedDecision? _published;
+    private long _lastAskedTicks;
+    private int _openStreams;
+    private TaskCompletionSource _activityChanged = NewSignal();
+
+    public Workload(TriggerMetadata trigger, PolicyOverrides defaults, BrokerConnection? connection, DateTimeOffset now)
+    {
+        Key = WorkloadKey.Of(trigger);
+        Trigger = trigger;
+        Connection = connection;
+        Policy = trigger.Policy.ApplyTo(defaults.ApplyTo(ScalingPolicy.Default));
+        Touch(now);
+    }
+
+    public WorkloadKey Key { get; }
+
+    public TriggerMetadata Trigger { get; }
+
+    /// <summary>The connection it reads, or null when the one it names is not configured, or not for its namespace.</summary>
+    public BrokerConnection? Connection { get; }
+
+    public ScalingPolicy Policy { get; }
+
+    /// <summary>The newest decision; null before the first evaluation.</summary>
+    public PublishedDecision? Published => Volatile.Read(ref _published);
+
+    /// <summary>When somebody last asked about it.</summary>
+    public DateTimeOffset LastAskedAt => new(Interlocked.Read(ref _lastAskedTicks), TimeSpan.Zero);
+
+    /// <summary>Streams that are open on it now: each is a standing question.</summary>
+    public int OpenStreams => Volatile.Read(ref _openStreams);
+
+    /// <summary>State and queue slots; of the evaluation loop alone.</summary>
+    public WorkloadEvaluation? Evaluation { get; set; }
+
+    public void Touch(DateTimeOffset now) => Interlocked.Exchange(ref _lastAskedTicks, now.UtcTicks);
+
+    public void StreamOpened() => Interlocked.Increment(ref _openStreams);
+
+    public void StreamClosed(DateTimeOffset now)
+    {
+        Touch(now);
+        Interlocked.Decrement(ref _openStreams);
+    }
+
+    /// <summary>
+    /// Completes when activity next changes. Take it before reading <see cref="Published"/>, or a change in between is
+    /// missed.
+    /// </summary>
+    public Task ActivityChanged => Volatile.Read(ref _activityChanged).Task;
+
+    /// <summary>Swaps a decision in and wakes streams when it changes what they would say.</summary>
+    public void Publish(PublishedDecision decision)
+    {
+        var before = _published;
+        Volatile.Write(ref _published, decision);
+        if (before is null ||
+            before.Decision.IsDecided != decision.Decision.IsDecided ||
+            before.Decision.IsActive != decision.Decision.IsActive ||
+            before.WakesFromZero != decision.WakesFromZero)
+        {
+            Interlocked.Exchange(ref _activityChanged, NewSignal()).TrySetResult();
+        }
+    }
+
+    // Streams continue on the pool: a hundred of them must not run on the evaluation loop.
+    private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+}

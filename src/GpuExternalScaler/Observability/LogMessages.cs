@@ -1,0 +1,47 @@
+namespace GpuExternalScaler.Observability;
+
+/// <summary>Every line the program logs about its work. Names, codes and numbers; never a metadata value or a secret.</summary>
+internal static partial class LogMessages
+{
+    [LoggerMessage(1, LogLevel.Information, "Serving gRPC on {Grpc} and HTTP on {Http}; {Connections} RabbitMQ connections, {Workloads} workloads at most")]
+    public static partial void Serving(this ILogger logger, string grpc, string http, int connections, int workloads);
+
+    [LoggerMessage(2, LogLevel.Information, "Stopping: open streams end with status OK")]
+    public static partial void Stopping(this ILogger logger);
+
+    [LoggerMessage(10, LogLevel.Information, "Workload {Namespace}/{ScaledObject} trigger {Trigger} registered, reading connection {Connection}")]
+    public static partial void WorkloadRegistered(this ILogger logger, string @namespace, string scaledObject, string trigger, string connection);
+
+    [LoggerMessage(11, LogLevel.Information, "Workload {Namespace}/{ScaledObject} trigger {Trigger} forgotten: nobody asked about it")]
+    public static partial void WorkloadForgotten(this ILogger logger, string @namespace, string scaledObject, string trigger);
+
+    [LoggerMessage(12, "Workload {Namespace}/{ScaledObject} trigger {Trigger} is undecided: {Reason}: {Explanation}")]
+    public static partial void WorkloadUndecided(this ILogger logger, LogLevel level, string @namespace, string scaledObject, string trigger, string reason, string explanation);
+
+    [LoggerMessage(13, LogLevel.Information, "Workload {Namespace}/{ScaledObject} trigger {Trigger} is decided again: {Reason}, value {Value}")]
+    public static partial void WorkloadDecidedAgain(this ILogger logger, string @namespace, string scaledObject, string trigger, string reason, long value);
+
+    [LoggerMessage(14, LogLevel.Debug, "Workload {Namespace}/{ScaledObject} trigger {Trigger} went from {Before} to {Reason}, value {Value}")]
+    public static partial void WorkloadReasonChanged(this ILogger logger, string @namespace, string scaledObject, string trigger, string before, string reason, long value);
+
+    [LoggerMessage(15, LogLevel.Warning, "Workload {Namespace}/{ScaledObject} trigger {Trigger} shares a queue with others, and their shares add up to {Shares}: demand is counted more than once; set share on each")]
+    public static partial void SharesExceedOne(this ILogger logger, string @namespace, string scaledObject, string trigger, double shares);
+
+    [LoggerMessage(16, LogLevel.Error, "Evaluating workload {Namespace}/{ScaledObject} trigger {Trigger} failed")]
+    public static partial void EvaluationFailed(this ILogger logger, Exception exception, string @namespace, string scaledObject, string trigger);
+
+    [LoggerMessage(20, LogLevel.Warning, "Trigger metadata of {Namespace}/{ScaledObject} holds keys that mean nothing here: {Keys}")]
+    public static partial void UnknownKeys(this ILogger logger, string @namespace, string scaledObject, string keys);
+
+    [LoggerMessage(21, LogLevel.Warning, "Trigger metadata of {Namespace}/{ScaledObject} holds metricType: KEDA ignores it there; it belongs beside metadata, and AverageValue is the default")]
+    public static partial void MetricTypeInMetadata(this ILogger logger, string @namespace, string scaledObject);
+
+    [LoggerMessage(30, LogLevel.Information, "RabbitMQ connection {Connection}: first sweep of {Endpoint} read {Queues} queues in {Milliseconds} ms")]
+    public static partial void FirstSweep(this ILogger logger, string connection, string endpoint, int queues, double milliseconds);
+
+    [LoggerMessage(31, LogLevel.Warning, "RabbitMQ connection {Connection}: {Endpoint} fails: {Reason}: {Explanation}")]
+    public static partial void SweepFails(this ILogger logger, string connection, string endpoint, string reason, string explanation);
+
+    [LoggerMessage(32, LogLevel.Information, "RabbitMQ connection {Connection}: {Endpoint} works again after {Failures} failed sweeps")]
+    public static partial void SweepWorksAgain(this ILogger logger, string connection, string endpoint, int failures);
+}

@@ -1,0 +1,81 @@
+using System.Diagnostics.Metrics;
+using GpuExternalScaler.Sources.RabbitMq;
+
+namespace GpuExternalScaler.Observability;
+
+/// <summary>The program's own instruments: sweeps and RPCs. Per-workload series are <see cref="WorkloadSeries"/>.</summary>
+internal sealed class ScalerMetrics : IDisposable
+{
+    /// <summary>Name of the meter.</summary>
+    public const string MeterName = "GpuExternalScaler";
+
+    // From a sweep of a small broker on loopback (5 ms) to its timeout (10 s).
+    private static readonly double[] SweepSeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+    // RPCs answer from memory: what matters is below a millisecond, and whether anything ever is not.
+    private static readonly double[] RpcSeconds = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1];
+
+    private readonly Meter _meter = new(MeterName);
+    private readonly Histogram<double> _sweepDuration;
+    private readonly Counter<long> _sweepBytes;
+    private readonly Counter<long> _sweepErrors;
+    private readonly Counter<long> _badSamples;
+    private readonly Counter<long> _rpcs;
+    private readonly Histogram<double> _rpcDuration;
+    private readonly UpDownCounter<long> _openStreams;
+
+    public ScalerMetrics()
+    {
+        _sweepDuration = _meter.CreateHistogram("gpu_scaler.source.sweep.duration", "s", "Time one sweep of a source took.",
+            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = SweepSeconds });
+        _sweepBytes = _meter.CreateCounter<long>("gpu_scaler.source.read", "By", "Bytes read from a source, unpacked.");
+        _sweepErrors = _meter.CreateCounter<long>("gpu_scaler.source.errors", null, "Failed requests to a source, by reason.");
+        _badSamples = _meter.CreateCounter<long>("gpu_scaler.source.bad_samples", null, "Samples lost because they could not be understood.");
+        _rpcs = _meter.CreateCounter<long>("gpu_scaler.grpc.requests", null, "RPCs finished, by method and status.");
+        _rpcDuration = _meter.CreateHistogram("gpu_scaler.grpc.request.duration", "s", "Time a unary RPC took inside the server.",
+            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = RpcSeconds });
+        _openStreams = _meter.CreateUpDownCounter<long>("gpu_scaler.grpc.open_streams", null, "Streaming RPCs open now.");
+    }
+
+    /// <summary>Notes a sweep.</summary>
+    public void Swept(SweepOutcome outcome)
+    {
+        var connection = new KeyValuePair<string, object?>("connection", outcome.Connection);
+        var endpoint = new KeyValuePair<string, object?>("endpoint", EndpointName(outcome.Endpoint));
+        _sweepDuration.Record(outcome.Duration.TotalSeconds, connection, endpoint);
+        _sweepBytes.Add(outcome.Bytes, connection, endpoint);
+        if (outcome.BadSamples > 0)
+        {
+            _badSamples.Add(outcome.BadSamples, connection, endpoint);
+        }
+
+        foreach (var fault in outcome.Faults)
+        {
+            _sweepErrors.Add(1, connection, endpoint, new("reason", Sources.SourceReasonCodes.Code(fault.Reason)));
+        }
+    }
+
+    /// <summary>Notes that a stream opened (+1) or ended (-1).</summary>
+    public void StreamCount(string method, int change) => _openStreams.Add(change, new KeyValuePair<string, object?>("grpc_method", method));
+
+    /// <summary>Notes a finished RPC; the duration of a stream says nothing and is left out.</summary>
+    public void RpcFinished(string method, string status, TimeSpan? unaryDuration)
+    {
+        var name = new KeyValuePair<string, object?>("grpc_method", method);
+        _rpcs.Add(1, name, new("grpc_code", status));
+        if (unaryDuration is { } duration)
+        {
+            _rpcDuration.Record(duration.TotalSeconds, name);
+        }
+    }
+
+    /// <summary>The endpoint's name in labels and logs.</summary>
+    public static string EndpointName(RabbitMqEndpoint endpoint) => endpoint switch
+    {
+        RabbitMqEndpoint.Metrics => "metrics",
+        RabbitMqEndpoint.Management => "management",
+        _ => "none",
+    };
+
+    public void Dispose() => _meter.Dispose();
+}

@@ -1,0 +1,52 @@
+using System.Collections.Concurrent;
+using GpuExternalScaler.Sources;
+using GpuExternalScaler.Sources.RabbitMq;
+
+namespace GpuExternalScaler.Observability;
+
+/// <summary>Turns sweeps into metrics, and changes of their luck into log lines: a storm of the same error is one line.</summary>
+internal sealed class SweepJournal(ScalerMetrics metrics, ILogger<SweepJournal> logger)
+{
+    private readonly ConcurrentDictionary<(string Connection, RabbitMqEndpoint Endpoint), Luck> _luck = new();
+
+    /// <summary>Notes one sweep. Called on the sweep's thread; sweeps of one endpoint never overlap.</summary>
+    public void Note(SweepOutcome outcome)
+    {
+        metrics.Swept(outcome);
+        var luck = _luck.GetOrAdd((outcome.Connection, outcome.Endpoint), static _ => new Luck());
+        var endpoint = ScalerMetrics.EndpointName(outcome.Endpoint);
+        if (outcome.Faults is [var fault, ..])
+        {
+            luck.Failures++;
+            if (luck.Reason != fault.Reason)
+            {
+                luck.Reason = fault.Reason;
+                logger.SweepFails(outcome.Connection, endpoint, fault.Reason.Code(), fault.Sentence);
+            }
+
+            return;
+        }
+
+        if (luck.Reason != SourceReason.None)
+        {
+            logger.SweepWorksAgain(outcome.Connection, endpoint, luck.Failures);
+        }
+        else if (!luck.Swept)
+        {
+            logger.FirstSweep(outcome.Connection, endpoint, outcome.Queues, Math.Round(outcome.Duration.TotalMilliseconds, 1));
+        }
+
+        luck.Swept = true;
+        luck.Failures = 0;
+        luck.Reason = SourceReason.None;
+    }
+
+    private sealed class Luck
+    {
+        public bool Swept { get; set; }
+
+        public int Failures { get; set; }
+
+        public SourceReason Reason { get; set; }
+    }
+}

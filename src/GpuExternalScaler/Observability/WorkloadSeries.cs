@@ -1,0 +1,124 @@
+using GpuExternalScaler.Evaluation;
+using GpuExternalScaler.Observability.Exposition;
+using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Sources;
+
+namespace GpuExternalScaler.Observability;
+
+/// <summary>
+/// The series of workloads and connections, written from what is published. A figure that is not known has no sample:
+/// missing is not zero.
+/// </summary>
+internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnections connections, EvaluationLoop evaluation, MonotonicClock clock)
+{
+    private static readonly MetricFamily Workloads = MetricFamily.Gauge("gpu_scaler_workloads", "Workloads registered.");
+    private static readonly MetricFamily EvaluationAge = MetricFamily.Gauge("gpu_scaler_evaluation_age_seconds", "Time since every workload was last evaluated.", "seconds");
+    private static readonly MetricFamily SourceUp = MetricFamily.Gauge("gpu_scaler_source_up", "1 if the connection's newest sweeps were without fault, else 0.");
+    private static readonly MetricFamily SourceAge = MetricFamily.Gauge("gpu_scaler_source_age_seconds", "Time since a sweep of the connection last succeeded.", "seconds");
+    private static readonly MetricFamily SourceQueues = MetricFamily.Gauge("gpu_scaler_source_queues", "Queues known on the connection.");
+
+    private static readonly MetricFamily Reason = MetricFamily.Gauge("gpu_scaler_workload_reason", "1 for the reason of the newest decision.");
+
+    // Families outside, workloads inside: a family's samples must stay together.
+    private static readonly (MetricFamily Family, Func<PublishedDecision, DateTimeOffset, double?> Value)[] OfDecisions =
+    [
+        (MetricFamily.Gauge("gpu_scaler_workload_decided", "1 if there is an answer, 0 if it is Unavailable."), static (p, _) => p.Decision.IsDecided ? 1 : 0),
+        (MetricFamily.Gauge("gpu_scaler_workload_decision_age_seconds", "Time since the newest decision.", "seconds"), static (p, now) => (now - p.Decision.DecidedAt).TotalSeconds),
+        (MetricFamily.Gauge("gpu_scaler_workload_replicas_needed", "Replicas needed, as a real number; KEDA is told 100 times this."), static (p, _) => Decided(p, static d => d.Replicas)),
+        (MetricFamily.Gauge("gpu_scaler_workload_active", "1 if the workload is active, else 0."), static (p, _) => Decided(p, static d => d.IsActive ? 1 : 0)),
+        (MetricFamily.Gauge("gpu_scaler_workload_saturation_replicas", "Replicas asked for by busy consumers."), static (p, _) => Decided(p, static d => d.SaturationReplicas)),
+        (MetricFamily.Gauge("gpu_scaler_workload_load_replicas", "Replicas asked for by arrivals times service time."), static (p, _) => Decided(p, static d => d.LoadReplicas)),
+        (MetricFamily.Gauge("gpu_scaler_workload_backlog_replicas", "Replicas asked for by what waits."), static (p, _) => Decided(p, static d => d.BacklogReplicas)),
+        (MetricFamily.Gauge("gpu_scaler_workload_messages_ready", "Messages ready, over all queues of the workload."), static (p, _) => Decided(p, static d => d.Ready)),
+        (MetricFamily.Gauge("gpu_scaler_workload_messages_unacked", "Messages unacknowledged, likewise."), static (p, _) => Decided(p, static d => d.Unacked)),
+        (MetricFamily.Gauge("gpu_scaler_workload_consumers", "Consumers, likewise."), static (p, _) => Decided(p, static d => d.Consumers)),
+        (MetricFamily.Gauge("gpu_scaler_workload_saturation_ratio", "Busy slots divided by slots.", "ratio"), static (p, _) => Decided(p, static d => d.Saturation)),
+        (MetricFamily.Gauge("gpu_scaler_workload_arrivals_per_second", "Messages arriving; no sample when not known."), static (p, _) => Decided(p, static d => d.ArrivalsPerSecond)),
+        (MetricFamily.Gauge("gpu_scaler_workload_completions_per_second", "Messages done; no sample when not known."), static (p, _) => Decided(p, static d => d.CompletionsPerSecond)),
+        (MetricFamily.Gauge("gpu_scaler_workload_service_time_seconds", "Work in one message; no sample when not known.", "seconds"), static (p, _) => Decided(p, static d => d.ServiceTimeSeconds)),
+    ];
+
+    private static readonly MetricFamily Shares = MetricFamily.Gauge("gpu_scaler_workload_queue_shares", "Sum of the shares of all workloads on its most shared queue; above 1 counts demand more than once.");
+
+    /// <summary>Writes all of it.</summary>
+    public void WriteTo(PrometheusTextWriter writer)
+    {
+        var now = clock.Now;
+        writer.Begin(Workloads);
+        writer.Sample(registry.Count);
+        if (evaluation.LastTickAt != default)
+        {
+            writer.Begin(EvaluationAge);
+            writer.Sample(Math.Max(0, (now - evaluation.LastTickAt).TotalSeconds));
+        }
+
+        WriteConnections(writer, now);
+
+        var published = registry.All
+            .Select(static workload => (Workload: workload, workload.Published, Labels: LabelsOf(workload)))
+            .Where(static item => item.Published is not null)
+            .ToList();
+        foreach (var (family, value) in OfDecisions)
+        {
+            writer.Begin(family);
+            foreach (var item in published)
+            {
+                if (value(item.Published!, now) is { } known)
+                {
+                    writer.Sample(known, item.Labels);
+                }
+            }
+        }
+
+        writer.Begin(Shares);
+        foreach (var item in published)
+        {
+            if (item.Workload.Evaluation is { QueueShares: > 0 and var shares })
+            {
+                writer.Sample(shares, item.Labels);
+            }
+        }
+
+        writer.Begin(Reason);
+        foreach (var item in published)
+        {
+            writer.Sample(1, item.Labels, ReasonLabels[(int)item.Published!.Decision.Reason]);
+        }
+    }
+
+    private static readonly LabelSet[] ReasonLabels =
+        [.. DecisionReasons.All.Select(static reason => LabelSet.Of(new MetricLabel("reason", reason.Code())))];
+
+    private void WriteConnections(PrometheusTextWriter writer, DateTimeOffset now)
+    {
+        var all = connections.All.Select(static connection => (connection.Source.Current, Label: new MetricLabel("connection", connection.Name))).ToList();
+        writer.Begin(SourceUp);
+        foreach (var (current, label) in all)
+        {
+            writer.Sample(current.HasSwept && current.Fault is null ? 1 : 0, label);
+        }
+
+        writer.Begin(SourceAge);
+        foreach (var (current, label) in all)
+        {
+            if (current.HasSwept)
+            {
+                writer.Sample((now - current.LastSuccessAt).TotalSeconds, label);
+            }
+        }
+
+        writer.Begin(SourceQueues);
+        foreach (var (current, label) in all)
+        {
+            writer.Sample(current.Count, label);
+        }
+    }
+
+    private static double? Decided(PublishedDecision published, Func<ScalingDecision, double?> value) =>
+        published.Decision.IsDecided ? value(published.Decision) : null;
+
+    private static LabelSet LabelsOf(Workload workload) => LabelSet.Of(
+        new MetricLabel("namespace", workload.Key.Namespace),
+        new MetricLabel("scaled_object", workload.Key.Name),
+        new MetricLabel("trigger", workload.Key.TriggerId));
+}

@@ -1,0 +1,271 @@
+using System.Globalization;
+using GpuExternalScaler.Configuration;
+using GpuExternalScaler.Evaluation;
+using GpuExternalScaler.Rpc.Protocol;
+using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Sources;
+using Grpc.Core;
+
+namespace GpuExternalScaler.Rpc;
+
+/// <summary>
+/// KEDA's contract (rules K1 to K24). Translates between requests and published decisions; computes nothing, waits for
+/// nothing (K2).
+/// </summary>
+internal sealed class ExternalScalerService(
+    WorkloadRegistry registry,
+    BrokerConnections connections,
+    ScalerOptions options,
+    MetadataWarnings warnings,
+    MonotonicClock clock,
+    IHostApplicationLifetime lifetime) : ExternalScaler.ExternalScalerBase
+{
+    /// <summary>Response header with the number of the decision an answer projects.</summary>
+    public const string DecisionHeader = "gpu-scaler-decision";
+
+    // K22: KEDA may miss a true that comes before its HPA exists, and each true costs it status writes.
+    private static readonly TimeSpan RepeatActive = TimeSpan.FromSeconds(10);
+    private const int RepeatForColdStarts = 2;
+
+    /// <inheritdoc/>
+    public override async Task<IsActiveResponse> IsActive(ScaledObjectRef request, ServerCallContext context)
+    {
+        var published = Decided(WorkloadOf(request));
+        await SendDecisionNumber(context, published);
+        return new IsActiveResponse { Result = published.Decision.IsActive };
+    }
+
+    /// <inheritdoc/>
+    public override async Task<GetMetricsResponse> GetMetrics(GetMetricsRequest request, ServerCallContext context)
+    {
+        var scaledObject = request.ScaledObjectRef
+            ?? throw Refuse(StatusCode.InvalidArgument, "scaledObjectRef is missing");
+        var trigger = Parse(scaledObject);
+
+        // K14, K18: one metric, matched whatever its case, answered under the name that was asked for.
+        if (!string.Equals(request.MetricName, trigger.MetricName, StringComparison.OrdinalIgnoreCase))
+        {
+            throw Refuse(StatusCode.NotFound, $"no such metric; this trigger's metric is {trigger.MetricName}");
+        }
+
+        var published = Decided(WorkloadOf(scaledObject, trigger));
+        await SendDecisionNumber(context, published);
+        var value = published.Decision.Value;
+        return new GetMetricsResponse
+        {
+            MetricValues = { new MetricValue { MetricName = request.MetricName, MetricValue_ = value, MetricValueFloat = value } },
+        };
+    }
+
+    /// <inheritdoc/>
+    public override Task<GetMetricSpecResponse> GetMetricSpec(ScaledObjectRef request, ServerCallContext context)
+    {
+        var trigger = Parse(request);
+
+        // KEDA asks for the spec first: sampling can begin now. What stands in the way is GetMetrics' to report (K12).
+        if (MetadataFits(request))
+        {
+            registry.TryRegister(trigger, out _);
+        }
+
+        return Task.FromResult(SpecOf(trigger));
+    }
+
+    /// <inheritdoc/>
+    public override async Task StreamIsActive(ScaledObjectRef request, IServerStreamWriter<IsActiveResponse> responseStream, ServerCallContext context)
+    {
+        var trigger = Parse(request);
+        RequireMetadataFits(request);
+        warnings.Report(trigger);
+        var workload = registry.OpenStream(trigger) ?? throw TooManyWorkloads();
+        try
+        {
+            using var ending = Ending(context);
+            await PushActivity(workload, responseStream, ending.Token);
+        }
+        finally
+        {
+            workload.StreamClosed(clock.Now);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override async Task StreamMetricSpec(ScaledObjectRef request, IServerStreamWriter<GetMetricSpecResponse> responseStream, ServerCallContext context)
+    {
+        var trigger = Parse(request);
+        using var ending = Ending(context);
+
+        // The stream is a standing question; at the limit it still gets its spec, which depends on the request alone.
+        var workload = MetadataFits(request) ? registry.OpenStream(trigger) : null;
+        try
+        {
+            // K23: once. The target is constant (K16), so there never is another.
+            await responseStream.WriteAsync(SpecOf(trigger));
+            await UntilEnd(ending.Token);
+        }
+        finally
+        {
+            workload?.StreamClosed(clock.Now);
+        }
+    }
+
+    /// <summary>
+    /// K22: the state on open and at each change; true again while there are no consumers; silence while undecided.
+    /// Awaiting each write means that a slow reader skips states instead of piling them up.
+    /// </summary>
+    private async Task PushActivity(Workload workload, IServerStreamWriter<IsActiveResponse> stream, CancellationToken ending)
+    {
+        bool? sent = null;
+        DateTimeOffset sentAt = default;
+        DateTimeOffset? wakingSince = null;
+        while (!ending.IsCancellationRequested)
+        {
+            var changed = workload.ActivityChanged;
+            var now = clock.Now;
+            var wait = Timeout.InfiniteTimeSpan;
+            if (workload.Published is { } published && Standing(published, now) is null)
+            {
+                var active = published.Decision.IsActive;
+                wakingSince = published.WakesFromZero ? wakingSince ?? now : null;
+                var repeat = wakingSince is { } since && now - since <= RepeatForColdStarts * workload.Policy.ColdStart;
+                if (sent != active || (repeat && now - sentAt >= RepeatActive))
+                {
+                    await stream.WriteAsync(new IsActiveResponse { Result = active });
+                    (sent, sentAt) = (active, now);
+                }
+
+                if (repeat)
+                {
+                    wait = RepeatActive - (now - sentAt);
+                }
+            }
+
+            await Wait(changed, wait, ending);
+        }
+    }
+
+    private async Task Wait(Task changed, TimeSpan atMost, CancellationToken ending)
+    {
+        try
+        {
+            await changed.WaitAsync(atMost, clock.TimeProvider, ending);
+        }
+        catch (TimeoutException)
+        {
+        }
+        catch (OperationCanceledException)
+        {
+        }
+    }
+
+    private static async Task UntilEnd(CancellationToken ending)
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var registration = ending.Register(static state => ((TaskCompletionSource)state!).TrySetResult(), ended);
+        await ended.Task;
+    }
+
+    // K6: on shutdown streams end by returning, which is status OK; K24: on cancellation they end too.
+    private CancellationTokenSource Ending(ServerCallContext context) =>
+        CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
+
+    private static TriggerMetadata Parse(ScaledObjectRef request) =>
+        TriggerMetadata.Parse(request.Namespace, request.Name, request.ScalerMetadata, out var errors)
+            ?? throw Refuse(StatusCode.InvalidArgument, "trigger metadata: " + string.Join("; ", errors));
+
+    private Workload WorkloadOf(ScaledObjectRef request) => WorkloadOf(request, Parse(request));
+
+    private Workload WorkloadOf(ScaledObjectRef request, TriggerMetadata trigger)
+    {
+        RequireMetadataFits(request);
+        warnings.Report(trigger);
+        if (connections.Find(trigger.Connection, trigger.Namespace, out var refusal) is null)
+        {
+            throw refusal switch
+            {
+                ConnectionRefusal.NotAllowed => Refuse(StatusCode.PermissionDenied, "the RabbitMQ connection is not for this namespace: its namespaces do not include it"),
+                ConnectionRefusal.Ambiguous => Refuse(StatusCode.FailedPrecondition, $"several RabbitMQ connections are configured ({ConnectionNames()}): name one with the key rabbitmq"),
+                _ => Refuse(StatusCode.FailedPrecondition, connections.All.Count == 0
+                    ? "no RabbitMQ connection is configured"
+                    : $"the RabbitMQ connection named by the key rabbitmq is not configured; configured: {ConnectionNames()}"),
+            };
+        }
+
+        return registry.TryRegister(trigger, out var workload) ? workload : throw TooManyWorkloads();
+    }
+
+    private string ConnectionNames() => string.Join(", ", connections.All.Select(static connection => connection.Name).Order(StringComparer.Ordinal));
+
+    private PublishedDecision Decided(Workload workload)
+    {
+        var published = workload.Published;
+        var now = clock.Now;
+        if (published is null)
+        {
+            throw Refuse(StatusCode.Unavailable, "not sampled yet: the workload was registered just now; the next poll gets an answer");
+        }
+
+        return Standing(published, now) is { } reason
+            ? throw Refuse(StatusCode.Unavailable, reason)
+            : published;
+    }
+
+    /// <summary>Why a decision may not be given out, or null when it may (K20).</summary>
+    private static string? Standing(PublishedDecision published, DateTimeOffset now)
+    {
+        var decision = published.Decision;
+        if (now > published.ValidUntil)
+        {
+            return string.Create(CultureInfo.InvariantCulture, $"evaluation stalled: the last decision is {(now - decision.DecidedAt).TotalSeconds:0} s old");
+        }
+
+        if (decision.IsDecided)
+        {
+            return null;
+        }
+
+        var which = decision is { Queues: > 1, TroubledQueue: >= 0 }
+            ? $" (queue {decision.TroubledQueue + 1} of {decision.Queues})"
+            : "";
+        var why = decision.Reason is DecisionReason.QueueMissing or DecisionReason.StreamUnsupported || published.Fault is null
+            ? ""
+            : ": " + published.Fault.Sentence;
+        return $"{decision.Reason.Code()}: {DecisionText.Describe(decision, now)}{which}{why}";
+    }
+
+    private static GetMetricSpecResponse SpecOf(TriggerMetadata trigger) => new()
+    {
+        MetricSpecs =
+        {
+            new MetricSpec { MetricName = trigger.MetricName, TargetSize = ScalingDecision.Target, TargetSizeFloat = ScalingDecision.Target },
+        },
+    };
+
+    private static Task SendDecisionNumber(ServerCallContext context, PublishedDecision published) =>
+        context.WriteResponseHeadersAsync(new Metadata { { DecisionHeader, published.Number.ToString(CultureInfo.InvariantCulture) } });
+
+    private void RequireMetadataFits(ScaledObjectRef request)
+    {
+        if (!MetadataFits(request))
+        {
+            throw Refuse(StatusCode.ResourceExhausted, $"trigger metadata is larger than {options.MaximumMetadataBytes} bytes (limits.metadataBytes)");
+        }
+    }
+
+    private bool MetadataFits(ScaledObjectRef request)
+    {
+        var left = options.MaximumMetadataBytes;
+        foreach (var (key, value) in request.ScalerMetadata)
+        {
+            left -= System.Text.Encoding.UTF8.GetByteCount(key) + System.Text.Encoding.UTF8.GetByteCount(value);
+        }
+
+        return left >= 0;
+    }
+
+    private RpcException TooManyWorkloads() =>
+        Refuse(StatusCode.ResourceExhausted, $"{registry.Limit} workloads are registered already (limits.workloads)");
+
+    // K7: the message becomes a Kubernetes event.
+    private static RpcException Refuse(StatusCode code, string message) => new(new Status(code, message));
+}

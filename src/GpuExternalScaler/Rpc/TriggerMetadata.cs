@@ -1,0 +1,206 @@
+using System.Security.Cryptography;
+using System.Text;
+using GpuExternalScaler.Configuration;
+
+namespace GpuExternalScaler.Rpc;
+
+/// <summary>
+/// What a ScaledObject's trigger says, parsed and normalised (K8 to K11). Depends on the request alone.
+/// </summary>
+internal sealed record TriggerMetadata
+{
+    /// <summary>The name of the metric when the trigger gives none.</summary>
+    public const string DefaultMetricName = "gpu-demand";
+
+    private const int LongestName = 253;
+
+    // KEDA's own: where and how it connects to us. They say nothing about the workload (K9).
+    private static readonly HashSet<string> TransportKeys = new(StringComparer.Ordinal)
+    {
+        "scalerAddress", "enableTLS", "unsafeSsl", "caCert", "tlsClientCert", "tlsClientKey",
+    };
+
+    private static readonly HashSet<string> OwnKeys = new(
+        ["queue", "queueRegex", "vhost", "rabbitmq", "metricName", .. PolicyKeys.All.Keys],
+        StringComparer.Ordinal);
+
+    /// <summary>Namespace of the ScaledObject, as the caller says.</summary>
+    public required string Namespace { get; init; }
+
+    /// <summary>Name of the ScaledObject.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The queues meant.</summary>
+    public required QueueSelector Queues { get; init; }
+
+    /// <summary>Virtual host of the queues.</summary>
+    public required string Vhost { get; init; }
+
+    /// <summary>Named connection, or null for the only one configured.</summary>
+    public required string? Connection { get; init; }
+
+    /// <summary>Name of the metric (K14): lower case.</summary>
+    public required string MetricName { get; init; }
+
+    /// <summary>Policy values the trigger sets.</summary>
+    public required PolicyOverrides Policy { get; init; }
+
+    /// <summary>Short stable hash of everything above but namespace and name: tells two triggers of one ScaledObject apart.</summary>
+    public required string TriggerId { get; init; }
+
+    /// <summary>Keys that mean nothing here, to be named once: a typo is the commonest mistake (K9).</summary>
+    public IReadOnlyList<string> UnknownKeys { get; init; } = [];
+
+    /// <summary>Reads a request; null with errors that name keys and never values (K7, K9).</summary>
+    public static TriggerMetadata? Parse(string @namespace, string name, IEnumerable<KeyValuePair<string, string>> metadata, out IReadOnlyList<string> errors)
+    {
+        var problems = new List<string>();
+        errors = problems;
+        if (!IsObjectName(name))
+        {
+            problems.Add("name must be the ScaledObject's name");
+        }
+
+        if (!IsObjectName(@namespace))
+        {
+            problems.Add("namespace must be the ScaledObject's namespace");
+        }
+
+        var values = new Dictionary<string, string>(StringComparer.Ordinal);
+        List<string>? unknown = null;
+        foreach (var (rawKey, rawValue) in metadata)
+        {
+            var fromEnvironment = rawKey.EndsWith("FromEnv", StringComparison.Ordinal);
+            var key = fromEnvironment ? rawKey[..^"FromEnv".Length] : rawKey;
+            if (!OwnKeys.Contains(key))
+            {
+                if (!TransportKeys.Contains(key))
+                {
+                    (unknown ??= []).Add(rawKey);
+                }
+
+                continue;
+            }
+
+            var value = rawValue.Trim();
+            if (value.Length == 0 || (fromEnvironment && values.ContainsKey(key)))
+            {
+                continue;
+            }
+
+            values[key] = value;
+        }
+
+        if (unknown is not null)
+        {
+            unknown.Sort(StringComparer.Ordinal);
+        }
+
+        var queues = ReadQueues(values, problems);
+        var metricName = (values.GetValueOrDefault("metricName") ?? DefaultMetricName).ToLowerInvariant();
+        if (!IsMetricName(metricName))
+        {
+            problems.Add("metricName must be letters, digits and hyphens, beginning and ending with a letter or digit, at most 100 characters");
+        }
+
+        var policy = new List<KeyValuePair<string, string>>();
+        foreach (var key in PolicyKeys.All.Values)
+        {
+            if (!values.TryGetValue(key.Name, out var text))
+            {
+                continue;
+            }
+
+            if (key.Parse(text) is { } canonical)
+            {
+                policy.Add(new(key.Name, canonical));
+            }
+            else
+            {
+                problems.Add($"{key.Name} must be {key.Allowed}");
+            }
+        }
+
+        var vhost = values.GetValueOrDefault("vhost") ?? "/";
+        var connection = values.GetValueOrDefault("rabbitmq");
+        if (problems.Count > 0 || queues is null)
+        {
+            return null;
+        }
+
+        return new TriggerMetadata
+        {
+            Namespace = @namespace,
+            Name = name,
+            Queues = queues,
+            Vhost = vhost,
+            Connection = connection,
+            MetricName = metricName,
+            Policy = new PolicyOverrides(policy),
+            TriggerId = Hash(queues.Canonical, vhost, connection, metricName, policy),
+            UnknownKeys = unknown ?? (IReadOnlyList<string>)[],
+        };
+    }
+
+    private static QueueSelector? ReadQueues(Dictionary<string, string> values, List<string> problems)
+    {
+        var list = values.GetValueOrDefault("queue");
+        var pattern = values.GetValueOrDefault("queueRegex");
+        if (list is null == pattern is null)
+        {
+            problems.Add("give either queue (a name, or several with commas between) or queueRegex");
+            return null;
+        }
+
+        if (pattern is not null)
+        {
+            if (QueueSelector.Compile(pattern) is not null)
+            {
+                return new QueueSelector([], pattern);
+            }
+
+            problems.Add($"queueRegex must be a regular expression without look-around or back references, at most {QueueSelector.LongestPattern} characters");
+            return null;
+        }
+
+        // Named twice is counted once; the order is kept for messages, and sorted for identity.
+        var names = list!.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
+            .Distinct(StringComparer.Ordinal)
+            .Order(StringComparer.Ordinal)
+            .ToList();
+        if (names.Count == 0)
+        {
+            problems.Add("queue must hold at least one name");
+            return null;
+        }
+
+        return new QueueSelector(names, null);
+    }
+
+    private static string Hash(string queues, string vhost, string? connection, string metricName, List<KeyValuePair<string, string>> policy)
+    {
+        var text = new StringBuilder();
+        Append(queues);
+        Append(vhost);
+        Append(connection ?? "");
+        Append(metricName);
+        foreach (var (key, value) in policy)
+        {
+            Append(key);
+            Append(value);
+        }
+
+        Span<byte> digest = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString()), digest);
+        return Convert.ToHexStringLower(digest[..6]);
+
+        // Lengths keep "a" + "bc" apart from "ab" + "c".
+        void Append(string part) => text.Append(part.Length).Append(':').Append(part);
+    }
+
+    private static bool IsMetricName(string name) =>
+        name.Length <= 100 && name[0] != '-' && name[^1] != '-' && name.All(static c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c == '-');
+
+    private static bool IsObjectName(string name) =>
+        name.Length is > 0 and <= LongestName && name.All(static c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c is '-' or '.');
+}

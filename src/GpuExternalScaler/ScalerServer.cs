@@ -1,0 +1,153 @@
+using GpuExternalScaler.Configuration;
+using GpuExternalScaler.Evaluation;
+using GpuExternalScaler.GrpcTransport;
+using GpuExternalScaler.Observability;
+using GpuExternalScaler.Observability.Exposition;
+using GpuExternalScaler.Rpc;
+using GpuExternalScaler.Sources;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace GpuExternalScaler;
+
+/// <summary>Puts the server together. Reads as a table of contents.</summary>
+internal static class ScalerServer
+{
+    // K1: KEDA keeps one connection for all ScaledObjects, with two streams for ever per external-push trigger.
+    // Kestrel's default of 100 would hang the 101st call.
+    private const int StreamsPerConnection = 50_000;
+
+    // K6: under KEDA's and Kubernetes' patience, and enough for streams to end cleanly.
+    private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(8);
+
+    /// <summary>A server ready to run. Nothing is contacted and no port is taken before it starts.</summary>
+    public static WebApplication Build(ScalerOptions options, Action<ILoggingBuilder>? logging = null)
+    {
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = "gpu-external-scaler" });
+
+        // The operator's file is the only configuration: an appsettings.json that happens to lie about is not.
+        builder.Configuration.Sources.Clear();
+        builder.Logging.ClearProviders();
+        (logging ?? (log => ConsoleLog(log, options)))(builder.Logging);
+        builder.Services.Configure<HostOptions>(static host => host.ShutdownTimeout = ShutdownTimeout);
+        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options));
+
+        AddScaler(builder.Services, options);
+        var app = builder.Build();
+        MapGrpc(app);
+        MapHttp(app);
+        Announce(app, options);
+        return app;
+    }
+
+    private static void ConsoleLog(ILoggingBuilder logging, ScalerOptions options)
+    {
+        var json = options.LogFormat == LogFormat.Json || (options.LogFormat == LogFormat.Auto && Console.IsOutputRedirected);
+        logging.SetMinimumLevel(options.LogLevel);
+        logging.AddFilter("Microsoft", LogLevel.Warning);
+        if (json)
+        {
+            logging.AddJsonConsole(static console =>
+            {
+                console.UseUtcTimestamp = true;
+                console.TimestampFormat = "yyyy-MM-ddTHH:mm:ss.fffZ";
+            });
+        }
+        else
+        {
+            logging.AddSimpleConsole(static console =>
+            {
+                console.SingleLine = true;
+                console.TimestampFormat = "HH:mm:ss ";
+            });
+        }
+    }
+
+    private static void Listen(KestrelServerOptions kestrel, ScalerOptions options)
+    {
+        kestrel.AddServerHeader = false;
+        kestrel.Limits.Http2.MaxStreamsPerConnection = StreamsPerConnection;
+        kestrel.Listen(options.Grpc, static listen =>
+        {
+            listen.Protocols = HttpProtocols.Http2;
+            listen.Use(static next => connection =>
+            {
+                connection.Features.Set(GrpcListener.Mark);
+                return next(connection);
+            });
+        });
+        kestrel.Listen(options.Http, static listen => listen.Protocols = HttpProtocols.Http1);
+    }
+
+    private static void AddScaler(IServiceCollection services, ScalerOptions options)
+    {
+        services.AddSingleton(options);
+        services.AddSingleton(static _ => new MonotonicClock(TimeProvider.System));
+        services.AddSingleton<ScalerMetrics>();
+        services.AddSingleton<SweepJournal>();
+        services.AddSingleton(static provider => new BrokerConnections(
+            provider.GetRequiredService<ScalerOptions>(),
+            provider.GetRequiredService<MonotonicClock>(),
+            provider.GetRequiredService<SweepJournal>().Note));
+        services.AddHostedService<SourceRunner>();
+
+        services.AddSingleton<WorkloadRegistry>();
+        services.AddSingleton<EvaluationLoop>();
+        services.AddHostedService(static provider => provider.GetRequiredService<EvaluationLoop>());
+
+        services.AddSingleton<WorkloadSeries>();
+        services.AddSingleton<ServerHealth>();
+        services.AddSingleton(static provider => new MetricsPage(
+            [ScalerMetrics.MeterName],
+            provider.GetRequiredService<WorkloadSeries>().WriteTo,
+            provider.GetRequiredService<ILogger<MetricsPage>>()));
+
+        services.AddSingleton<MetadataWarnings>();
+        services.AddSingleton<ExternalScalerService>();
+        services.AddGrpcTransport();
+        services.AddSingleton<IGrpcCallObserver, RpcObserver>();
+        services.AddHostedService<HealthPublisher>();
+    }
+
+    private static void MapGrpc(WebApplication app) => app.MapWhen(
+        static context => context.Features.Get<GrpcListener>() is not null,
+        static grpc => grpc.UseRouting().UseEndpoints(static endpoints =>
+        {
+            endpoints.MapGrpcService<ExternalScalerService>();
+            endpoints.MapGrpcHealthService();
+            endpoints.MapGrpcReflectionService();
+        }));
+
+    private static void MapHttp(WebApplication app) => app.MapWhen(
+        static context => context.Features.Get<GrpcListener>() is null,
+        static http => http.UseRouting().UseEndpoints(static endpoints =>
+        {
+            endpoints.MapGet("/healthz", static (HttpContext context, ServerHealth health) => Probe(context, health.IsLive));
+            endpoints.MapGet("/readyz", static (HttpContext context, ServerHealth health) => Probe(context, health.IsReady));
+            endpoints.MapGet("/metrics", static (HttpContext context, MetricsPage page) => page.WriteAsync(context));
+        }));
+
+    private static Task Probe(HttpContext context, bool healthy)
+    {
+        context.Response.StatusCode = healthy ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
+        return context.Response.WriteAsync(healthy ? "ok\n" : "not yet\n");
+    }
+
+    private static void Announce(WebApplication app, ScalerOptions options)
+    {
+        // Made now, so that nothing measured from here on is lost.
+        app.Services.GetRequiredService<MetricsPage>();
+        var logger = app.Services.GetRequiredService<ILogger<WebApplication>>();
+        app.Lifetime.ApplicationStarted.Register(() =>
+        {
+            var addresses = app.Urls.ToArray();
+            logger.Serving(addresses.ElementAtOrDefault(0) ?? "?", addresses.ElementAtOrDefault(1) ?? "?", options.RabbitMq.Count, options.MaximumWorkloads);
+        });
+        app.Lifetime.ApplicationStopping.Register(logger.Stopping);
+    }
+
+    /// <summary>Marks connections that came in through the gRPC port, which serves nothing else (K3).</summary>
+    private sealed class GrpcListener
+    {
+        public static GrpcListener Mark { get; } = new();
+    }
+}

@@ -1,0 +1,253 @@
+using FsCheck;
+using FsCheck.Fluent;
+using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Scaling.Policy;
+
+namespace GpuExternalScaler.Scaling.Tests.Deciding;
+
+/// <summary>
+/// What holds for every history. A history is a seeded random walk of one or three queues, with outages, missing
+/// queues and counters that come and go; the newest sample is then varied with the state held fixed.
+/// </summary>
+public class DecisionFoldProperties
+{
+    private static readonly Config Quick = Config.QuickThrowOnFailure.WithMaxTest(300);
+
+    [Fact]
+    public void Every_answer_is_finite_and_not_negative_and_active_means_above_zero()
+    {
+        Prop.ForAll(Arb.From(Gen.Choose(0, int.MaxValue)), seed =>
+        {
+            Walk(seed, 120, (_, decision) =>
+            {
+                double.IsFinite(decision.Replicas).Should().BeTrue();
+                decision.Replicas.Should().BeGreaterThanOrEqualTo(0);
+                if (decision is { IsDecided: true, IsActive: true })
+                {
+                    decision.Value.Should().BeGreaterThan(0);
+                }
+
+                if (!decision.IsDecided)
+                {
+                    decision.Should().Match<ScalingDecision>(d => d.Value == 0 && !d.IsActive && d.Consumers == 0);
+                }
+            });
+        }).Check(Quick);
+    }
+
+    [Fact]
+    public void More_in_the_newest_sample_never_lowers_the_answer()
+    {
+        var gen = from seed in Gen.Choose(0, int.MaxValue)
+                  from ready in Gen.Choose(0, 500)
+                  from unacked in Gen.Choose(0, 100)
+                  from arrived in Gen.Choose(0, 500)
+                  select (seed, ready, unacked, arrived);
+        Prop.ForAll(Arb.From(gen), more =>
+        {
+            var workload = Walk(more.seed, 60, static (_, _) => { });
+            workload.After(2);
+            var base_ = workload.Readings();
+            var with = base_.ToArray();
+            ref var queue = ref with[0];
+            queue = queue with { Ready = queue.Ready + more.ready, Unacked = queue.Unacked + more.unacked };
+            if (queue.Counters.IsKnown)
+            {
+                // The same messages, seen by the counters.
+                queue = queue with
+                {
+                    Counters = queue.Counters with
+                    {
+                        ObservedAt = workload.Now,
+                        Messages = queue.Counters.Messages + more.ready + more.unacked + more.arrived,
+                        Published = queue.Counters.Published < 0 ? -1 : queue.Counters.Published + more.arrived,
+                    },
+                };
+                base_[0] = base_[0] with { Counters = base_[0].Counters with { ObservedAt = workload.Now } };
+            }
+
+            var state = workload.State;
+            workload.State = state.Clone();
+            var less = workload.Step(base_);
+            workload.State = state;
+            var greater = workload.Step(with);
+
+            if (less.IsDecided)
+            {
+                greater.IsDecided.Should().BeTrue();
+                greater.Replicas.Should().BeGreaterThanOrEqualTo(less.Replicas * (1 - 1e-12));
+                (greater.IsActive || !less.IsActive).Should().BeTrue();
+            }
+        }).Check(Quick);
+    }
+
+    [Fact]
+    public void Missing_or_late_readings_never_lower_the_answer()
+    {
+        var gen = from seed in Gen.Choose(0, int.MaxValue)
+                  from late in Gen.Choose(0, 40)
+                  from absent in Gen.Elements(true, false)
+                  select (seed, late, absent);
+        Prop.ForAll(Arb.From(gen), fault =>
+        {
+            var workload = Walk(fault.seed, 60, static (_, _) => { }, missingQueue: MissingQueuePolicy.Hold);
+            workload.After(2);
+            var before = workload.Step();
+            if (!before.IsDecided)
+            {
+                return;
+            }
+
+            for (var t = 0; t < fault.late; t += 2)
+            {
+                workload.After(2, observed: false);
+                if (fault.absent)
+                {
+                    workload.Absent("a");
+                }
+
+                var decision = workload.Step();
+                if (decision.IsDecided)
+                {
+                    decision.Replicas.Should().BeGreaterThanOrEqualTo(before.Replicas * (1 - 1e-12));
+                    (decision.IsActive || !before.IsActive).Should().BeTrue();
+                }
+            }
+        }).Check(Quick);
+    }
+
+    [Fact]
+    public void The_order_of_queues_changes_nothing()
+    {
+        Prop.ForAll(Arb.From(Gen.Choose(0, int.MaxValue)), seed =>
+        {
+            var workload = Walk(seed, 40, static (_, _) => { });
+            workload.After(2);
+            var readings = workload.Readings();
+            var mirrored = readings.Reverse().ToArray();
+            var state = workload.State;
+            workload.State = state.Clone();
+            var one = workload.Step(readings);
+            workload.State = state;
+            var other = workload.Step(mirrored);
+
+            (other with { TroubledQueue = 0, ObservedAt = default }).Should().Be(one with { TroubledQueue = 0, ObservedAt = default });
+        }).Check(Quick);
+    }
+
+    [Fact]
+    public void Scaling_every_time_by_k_changes_no_signal()
+    {
+        var gen = from seed in Gen.Choose(0, int.MaxValue)
+                  from k in Gen.Elements(2, 4, 8)
+                  select (seed, k);
+        Prop.ForAll(Arb.From(gen), x =>
+        {
+            var one = Steady(x.seed, 1);
+            var scaled = Steady(x.seed, x.k);
+
+            scaled.SaturationReplicas.Should().BeApproximately(one.SaturationReplicas, 1e-6 * (1 + one.SaturationReplicas));
+            scaled.LoadReplicas.Should().BeApproximately(one.LoadReplicas, 1e-6 * (1 + one.LoadReplicas));
+            scaled.BacklogReplicas.Should().BeApproximately(one.BacklogReplicas, 1e-6 * (1 + one.BacklogReplicas));
+        }).Check(Quick);
+    }
+
+    [Fact]
+    public void A_step_between_two_sweeps_changes_no_answer()
+    {
+        Prop.ForAll(Arb.From(Gen.Choose(0, int.MaxValue)), seed =>
+        {
+            var workload = Walk(seed, 60, static (_, _) => { });
+            workload.After(2);
+            var once = workload.Step();
+            var again = workload.Step();
+
+            // What the first step learned (a service time) may speak in the second; nothing may fall because of it alone.
+            if (once.ServiceTimeSeconds == again.ServiceTimeSeconds && once.ServiceTimeSource == again.ServiceTimeSource)
+            {
+                again.Should().Be(once);
+            }
+        }).Check(Quick);
+    }
+
+    /// <summary>Random weather: figures drift, counters advance, queues fall silent and vanish.</summary>
+    private static Workload Walk(int seed, int steps, Action<Workload, ScalingDecision> check, MissingQueuePolicy? missingQueue = null)
+    {
+        var random = new Random(seed);
+        var workload = new Workload
+        {
+            Policy = ScalingPolicy.Default with
+            {
+                Concurrency = random.Next(1, 5),
+                ConsumersPerReplica = random.Next(1, 3),
+                SaturationThreshold = random.Next(1, 101) / 100.0,
+                Share = random.Next(1, 101) / 100.0,
+                ServiceTime = random.Next(3) == 0 ? TimeSpan.FromSeconds(random.Next(0, 300)) : null,
+                ColdStart = TimeSpan.FromSeconds(random.Next(0, 300)),
+                ActivationThreshold = random.Next(3) == 0 ? random.Next(0, 20) : 0,
+                MissingQueue = missingQueue ?? (MissingQueuePolicy)random.Next(2),
+            },
+        };
+        var names = random.Next(2) == 0 ? new[] { "a" } : ["a", "b", "c"];
+        var completed = new long[names.Length];
+        var withCounters = random.Next(2) == 0;
+        foreach (var name in names)
+        {
+            workload.Queue(random.Next(50), random.Next(20), random.Next(20), name);
+        }
+
+        for (var step = 0; step < steps; step++)
+        {
+            for (var i = 0; i < names.Length; i++)
+            {
+                var weather = random.Next(40);
+                if (weather == 0)
+                {
+                    workload.Absent(names[i]);
+                }
+                else if (weather > 4)
+                {
+                    var garbage = random.Next(200) == 0;
+                    workload.Queue(garbage ? 1_000_000_000_000_000 : random.Next(100), random.Next(30), random.Next(25), names[i]);
+                    if (withCounters)
+                    {
+                        completed[i] = random.Next(100) == 0 ? 0 : completed[i] + random.Next(20);
+                        workload.Counters(random.Next(130), completed[i], completed[i] + random.Next(40), name: names[i]);
+                    }
+                }
+            }
+
+            workload.After(random.Next(100) == 0 ? random.Next(60) : random.Next(1, 4), observed: random.Next(10) > 0);
+            check(workload, workload.Step());
+        }
+
+        return workload;
+    }
+
+    private static ScalingDecision Steady(int seed, int k)
+    {
+        var random = new Random(seed);
+        var workload = new Workload
+        {
+            Policy = ScalingPolicy.Default with
+            {
+                ColdStart = k * TimeSpan.FromSeconds(60),
+                MinimumWindow = k * TimeSpan.FromSeconds(15),
+                MaximumWindow = k * TimeSpan.FromSeconds(60),
+            },
+            FreshFor = k * TimeSpan.FromSeconds(4),
+            StaleAfter = k * TimeSpan.FromSeconds(20),
+        };
+        long completed = 0;
+        ScalingDecision decision = default;
+        for (var step = 0; step < 60; step++)
+        {
+            var busy = random.Next(8, 12);
+            decision = workload.Queue(random.Next(5), busy, 12).Counters(busy, completed).Step();
+            completed += random.Next(3, 6);
+            workload.After(2 * k);
+        }
+
+        return decision;
+    }
+}

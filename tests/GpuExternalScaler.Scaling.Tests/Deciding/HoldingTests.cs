@@ -1,0 +1,160 @@
+using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Scaling.Policy;
+
+namespace GpuExternalScaler.Scaling.Tests.Deciding;
+
+/// <summary>Missing is not zero (K20): what happens when readings are late, partial, gone and back.</summary>
+public class HoldingTests
+{
+    [Fact]
+    public void Nothing_sampled_is_undecided_and_never_zero()
+    {
+        var decision = new Workload().Unobserved().Step();
+
+        decision.IsDecided.Should().BeFalse();
+        decision.Reason.Should().Be(DecisionReason.NotSampled);
+    }
+
+    [Fact]
+    public void Late_readings_repeat_the_answer_then_it_is_undecided()
+    {
+        var workload = new Workload().Queue(0, 7, 10);
+        workload.Run(20);
+
+        workload.After(10, observed: false).Step().Should().Match<ScalingDecision>(d => d.Reason == DecisionReason.Holding && d.Value == 1000 && d.IsActive);
+        workload.After(10.5, observed: false).Step().Reason.Should().Be(DecisionReason.SourceStale);
+    }
+
+    [Fact]
+    public void After_an_outage_neither_value_nor_activity_falls_until_readings_were_fresh_for_long_enough()
+    {
+        var workload = new Workload().Queue(0, 7, 10);
+        workload.Run(20);
+        workload.After(60, observed: false).Step().IsDecided.Should().BeFalse();
+
+        // Back with neither consumers nor messages: the honest zero that would switch the fleet off.
+        workload.Queue(0, 0, 0);
+        var back = workload.Run(299);
+        back.Reason.Should().Be(DecisionReason.Recovering);
+        back.Value.Should().Be(1000);
+        back.IsActive.Should().BeTrue();
+
+        workload.After(2).Step().Should().Match<ScalingDecision>(d => d.Value == 0 && !d.IsActive);
+    }
+
+    [Fact]
+    public void A_second_outage_during_recovery_starts_the_wait_anew_and_keeps_the_higher_answer()
+    {
+        var workload = new Workload().Queue(0, 7, 10);
+        workload.Run(20);
+        workload.After(60, observed: false).Step();
+        workload.Queue(0, 14, 20).Run(100).Value.Should().Be(2000);
+        workload.After(60, observed: false).Step().IsDecided.Should().BeFalse();
+
+        workload.Queue(0, 0, 0).Run(250).Value.Should().Be(2000);
+    }
+
+    [Fact]
+    public void A_broker_that_restarts_within_staleAfter_does_not_drop_the_answer_while_consumers_return()
+    {
+        var workload = new Workload().Queue(0, 7, 10);
+        workload.Run(20);
+        workload.After(8, observed: false).Step().Reason.Should().Be(DecisionReason.Holding);
+
+        workload.Queue(7, 0, 0).Run(58).Should().Match<ScalingDecision>(d => d.Reason == DecisionReason.Recovering && d.Value == 1000);
+        workload.After(4).Step().Value.Should().Be(100);
+    }
+
+    [Fact]
+    public void Growth_goes_on_during_recovery()
+    {
+        var workload = new Workload().Queue(0, 7, 10);
+        workload.Run(20);
+        workload.After(60, observed: false).Step();
+
+        workload.Queue(100, 10, 10).Run(10).Value.Should().Be(2000);
+    }
+
+    [Fact]
+    public void With_one_queue_of_a_list_late_the_answer_grows_and_does_not_shrink()
+    {
+        var workload = new Workload().Queue(0, 7, 10, "a").Queue(0, 7, 10, "b");
+        workload.Run(20).Value.Should().Be(2000);
+
+        workload.After(6, observed: false).Queue(0, 0, 10, "a").Step()
+            .Should().Match<ScalingDecision>(d => d.Reason == DecisionReason.PartialReadings && d.Value == 2000 && d.TroubledQueue == 1);
+        workload.After(2, observed: false).Queue(500, 10, 10, "a").Step();
+        workload.After(2, observed: false).Queue(500, 10, 10, "a").Step().Replicas.Should().BeGreaterThan(20);
+        workload.After(12, observed: false).Queue(500, 10, 10, "a").Step().Reason.Should().Be(DecisionReason.SourceStale);
+    }
+
+    [Fact]
+    public void A_queue_that_disappears_is_held_then_undecided()
+    {
+        var workload = new Workload().Queue(0, 7, 10);
+        workload.Run(20);
+
+        workload.After(4).Absent().Step().Should().Match<ScalingDecision>(d => d.Reason == DecisionReason.Holding && d.Value == 1000);
+        workload.After(21).Absent().Step().Reason.Should().Be(DecisionReason.QueueMissing);
+    }
+
+    [Fact]
+    public void A_queue_never_seen_on_a_broker_that_answers_is_missing_at_once()
+    {
+        new Workload().Absent().Step().Reason.Should().Be(DecisionReason.QueueMissing);
+    }
+
+    [Fact]
+    public void Where_the_policy_says_so_a_missing_queue_is_zero_but_a_missing_broker_is_not()
+    {
+        var workload = new Workload { Policy = ScalingPolicy.Default with { MissingQueue = MissingQueuePolicy.Zero } };
+        workload.Queue(0, 7, 10).Run(20);
+
+        var gone = workload.After(2).Absent().Run(16);
+        gone.Should().Match<ScalingDecision>(d => d.IsDecided && d.Value == 0 && !d.IsActive);
+        workload.After(10, observed: false).Step().Reason.Should().Be(DecisionReason.Holding);
+        workload.After(15, observed: false).Step().Reason.Should().Be(DecisionReason.SourceStale);
+    }
+
+    [Fact]
+    public void A_queue_gone_from_a_pattern_stops_shrinking_and_not_growing()
+    {
+        var workload = new Workload { MatchedByPattern = true }.Queue(0, 7, 10, "a").Queue(0, 7, 10, "b");
+        workload.Run(20);
+
+        for (var t = 0; t < 40; t += 4)
+        {
+            workload.After(4).Queue(0, 1, 10, "a").Absent("b").Step().Should().Match<ScalingDecision>(d => d.IsDecided && d.Value == 2000);
+        }
+
+        workload.After(4).Queue(500, 10, 10, "a").Absent("b").Step();
+        workload.After(4).Queue(500, 10, 10, "a").Absent("b").Step().Value.Should().BeGreaterThan(2000);
+    }
+
+    [Fact]
+    public void Stale_counters_stop_shrinking_for_holdFor_and_then_no_longer()
+    {
+        var workload = new Workload();
+        long completed = 0;
+        for (var t = 0; t < 60; t += 2)
+        {
+            workload.Queue(0, 10, 20).Counters(10, completed).Step();
+            completed += 10;
+            workload.After(2);
+        }
+
+        var before = workload.Step().Value;
+        workload.Queue(0, 1, 20);
+        workload.Run(120).Should().Match<ScalingDecision>(d => d.Reason == DecisionReason.CountersStale && d.Value == before);
+        workload.Run(30 * 60).Value.Should().BeLessThan(before);
+    }
+
+    [Fact]
+    public void A_workload_first_asked_during_an_outage_has_no_floor_to_keep()
+    {
+        var workload = new Workload().Unobserved();
+        workload.Step();
+
+        workload.After(2).Queue(0, 0, 0).Step().Should().Match<ScalingDecision>(d => d.IsDecided && d.Value == 0);
+    }
+}
