@@ -26,12 +26,12 @@ internal static class ScalerSetup
 
     /// <summary>A whole file.</summary>
     public static string Configuration(string connections, string more = "") =>
-        $"""
+        $$"""
         rabbitmq:
-        {connections}
-        evaluation: {{ interval: 100ms }}
-        log: {{ format: json, level: debug }}
-        {more}
+        {{connections}}
+        evaluation: { interval: 100ms }
+        log: { format: json, level: debug }
+        {{more}}
         """;
 
     public static Task<ScalerProcess> StartAsync(RabbitMqBroker broker, string more = "") =>
@@ -51,9 +51,20 @@ internal static class ScalerSetup
             what,
             limit);
 
-    /// <summary>The first answer there is.</summary>
-    public static Task<GoCall> FirstAnswerAsync(this ScalerProcess scaler, GoWorkload workload) =>
-        scaler.UntilAsync(workload, static _ => true, "an answer");
+    /// <summary>
+    /// The first answer there is, of a workload that nobody asked about before: waits for two sweeps first, since what
+    /// the test has just seen at the broker may be newer than the sweep the server has.
+    /// </summary>
+    public static async Task<GoCall> FirstAnswerAsync(this ScalerProcess scaler, GoWorkload workload)
+    {
+        var sweeps = await SweepsAsync(scaler);
+        await Eventually.SeesAsync(() => SweepsAsync(scaler), now => now >= sweeps + 2, "two sweeps");
+        return await scaler.UntilAsync(workload, static _ => true, "an answer");
+    }
+
+    /// <summary>Sweeps of the metrics so far.</summary>
+    public static async Task<double> SweepsAsync(this ScalerProcess scaler) =>
+        await scaler.SeriesAsync("gpu_scaler_source_sweep_duration_seconds_count", "endpoint=\"metrics\"") ?? 0;
 
     /// <summary>The value of a series on the metrics page; null when it is not there.</summary>
     public static async Task<double?> SeriesAsync(this ScalerProcess scaler, string name, params string[] labels)
