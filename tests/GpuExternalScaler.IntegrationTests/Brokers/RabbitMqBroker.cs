@@ -344,7 +344,9 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         environment["ERL_EPMD_PORT"] = $"{_epmdPort}";
         environment["RABBITMQ_SCRIPTS_DIR"] = Path.GetDirectoryName(_serverScript);
         environment["RABBITMQ_CONF_ENV_FILE"] = _folder.Write("rabbitmq-env.conf", "");
-        environment["RABBITMQ_NODENAME"] = $"rabbit-{AmqpPort}@localhost";
+        // An address, because a bare container may have no /etc/hosts to find localhost in.
+        environment["RABBITMQ_NODENAME"] = $"rabbit-{AmqpPort}@127.0.0.1";
+        environment["RABBITMQ_USE_LONGNAME"] = "true";
         environment["RABBITMQ_DIST_PORT"] = $"{LoopbackPorts.Reserve()}";
         environment["RABBITMQ_CONFIG_FILE"] = configuration;
         environment["RABBITMQ_ADVANCED_CONFIG_FILE"] = advanced;
