@@ -94,9 +94,14 @@ public sealed class BrokerReadings
     /// <summary>Finds a queue's slot. False for a queue that was never seen: see <see cref="AbsentReading"/>.</summary>
     public bool TryFindSlot(string vhost, string name, out int slot) => _index.TryFind(vhost, name, out slot);
 
-    /// <summary>Whether sweeps look into a virtual host at all; absence of its queues means nothing otherwise.</summary>
-    public bool CoversVhost(string vhost) =>
-        _status.Vhosts.Count == 0 || _status.Vhosts.Contains(vhost, StringComparer.Ordinal);
+    /// <summary>
+    /// Whether <see cref="CompleteSweepAt"/> speaks for a virtual host; absence of its queues means nothing otherwise.
+    /// False for one that is not configured, and for one of which the management list shows nothing: the list leaves out
+    /// what its user may not see, without a word (T6).
+    /// </summary>
+    public bool CoversVhost(string vhost) => _status.Vhosts.Count > 0
+        ? _status.Vhosts.Contains(vhost, StringComparer.Ordinal)
+        : _status.CompleteVhosts?.Contains(vhost) ?? true;
 
     /// <summary>
     /// The reading of a queue without a slot: absent as of <see cref="CompleteSweepAt"/>, and of the same freshness as any
@@ -136,6 +141,9 @@ internal sealed record BrokerStatus
     public DateTimeOffset LastSuccessAt { get; init; }
 
     public DateTimeOffset CompleteSweepAt { get; init; }
+
+    /// <summary>The virtual hosts <see cref="CompleteSweepAt"/> speaks for; null for all that are read.</summary>
+    public IReadOnlySet<string>? CompleteVhosts { get; init; }
 
     public TimeSpan CompleteFreshFor { get; init; }
 

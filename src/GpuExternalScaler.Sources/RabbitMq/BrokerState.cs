@@ -22,7 +22,8 @@ internal sealed class BrokerState
 
     /// <summary>
     /// How long a queue's figures may be missing after it was declared or its node restarted. Where the metrics do not
-    /// name queues without figures, one missing for less is not yet called absent.
+    /// name queues without figures, complete sweeps must miss a queue for this long before it counts as absent: a 3.10
+    /// that has just restarted answers properly with one queue out of four, and with the others 4 s later.
     /// </summary>
     internal static readonly TimeSpan StatisticsLag = TimeSpan.FromSeconds(10);
 
@@ -42,6 +43,7 @@ internal sealed class BrokerState
     private RabbitMqEndpoint _counterSource;
     private DateTimeOffset _listCountersAt;
     private DateTimeOffset _listStartedAt;
+    private DateTimeOffset? _completeSince;
     private bool _metricsSwept;
     private bool? _metricsHaveCounters;
     private bool _metricsHaveInfo;
@@ -136,13 +138,15 @@ internal sealed class BrokerState
             }
 
             var complete = queues > 0 && faults.Count == 0 && allAsked && badLines == 0 && AllKnownNodesAnswered(now);
+            _completeSince = complete ? _completeSince ?? sentAt : null;
+            _metricsHaveInfo = queues > 0 ? !AnyPage(page => !page.HasInfoFamily) : _metricsHaveInfo;
+            var provesAbsence = complete && (_metricsHaveInfo || sentAt - _completeSince >= StatisticsLag);
             _metricsSwept = true;
             _metricsGaps = complete ? 0 : _metricsGaps + 1;
             _metricsFailures = queues > 0 ? 0 : _metricsFailures + 1;
             if (queues > 0)
             {
-                _metricsHaveInfo = !AnyPage(page => !page.HasInfoFamily);
-                SetMetricsReadings(sentAt, now, complete);
+                SetMetricsReadings(sentAt, now, provesAbsence);
                 _metricsHaveCounters = !AnyPage(page => !page.HasDeliveryFamily);
                 AdvanceMetricsCounters(sentAt, now);
                 _status = _status with { GaugesFrom = RabbitMqEndpoint.Metrics, LastSuccessAt = startedAt };
@@ -154,9 +158,15 @@ internal sealed class BrokerState
                 MetricsFault = faults.Count == 0 ? null : Summarise(faults),
                 ManagementFault = ListIsNeeded ? _status.ManagementFault : null,
             };
-            if (complete)
+            if (provesAbsence)
             {
-                SetComplete(sentAt, MetricsFreshFor, _options.StaleAfter);
+                _status = _status with
+                {
+                    CompleteSweepAt = sentAt,
+                    CompleteVhosts = null,
+                    CompleteFreshFor = MetricsFreshFor,
+                    CompleteStaleAfter = _options.StaleAfter,
+                };
             }
 
             Publish(now);
@@ -208,7 +218,8 @@ internal sealed class BrokerState
 
             var succeeded = _list.QueuesWithGauges > 0;
             var complete = succeeded && faults.Count == 0 && _list.BadEntries == 0;
-            SetListReadings(startedAt, now, complete);
+            var visible = complete ? VisibleVhosts() : null;
+            SetListReadings(startedAt, now, visible);
             if (succeeded)
             {
                 AdvanceListCounters(startedAt);
@@ -224,9 +235,15 @@ internal sealed class BrokerState
                 LastSweepStartedAt = Max(startedAt, _status.LastSweepStartedAt),
                 ManagementFault = faults.Count == 0 ? null : Summarise(faults),
             };
-            if (complete && startedAt > _status.CompleteSweepAt)
+            if (complete && (ListServesGauges || now - _status.CompleteSweepAt > _status.CompleteFreshFor))
             {
-                SetComplete(startedAt, ListFreshFor, ListStaleAfter);
+                _status = _status with
+                {
+                    CompleteSweepAt = startedAt,
+                    CompleteVhosts = visible,
+                    CompleteFreshFor = ListFreshFor,
+                    CompleteStaleAfter = ListStaleAfter,
+                };
             }
 
             Publish(now);
@@ -261,6 +278,7 @@ internal sealed class BrokerState
                 _metricsSwept = true;
                 _metricsGaps++;
                 _metricsFailures++;
+                _completeSince = null;
                 _status = _status with { MetricsFault = fault, LastSweepStartedAt = startedAt };
             }
             else
@@ -440,7 +458,7 @@ internal sealed class BrokerState
         merged.Fields |= row.Fields & (RowFields.Exists | RowFields.Counters);
     }
 
-    private void SetMetricsReadings(DateTimeOffset sentAt, DateTimeOffset now, bool complete)
+    private void SetMetricsReadings(DateTimeOffset sentAt, DateTimeOffset now, bool provesAbsence)
     {
         var entries = _table.Entries;
         for (var slot = 0; slot < entries.Length; slot++)
@@ -451,9 +469,9 @@ internal sealed class BrokerState
             {
                 SetPresent(ref entry, in row, RabbitMqEndpoint.Metrics, sentAt);
             }
-            else if (complete
+            else if (provesAbsence
                 && !row.Has(RowFields.Exists)
-                && (_metricsHaveInfo || sentAt - entry.LastKnownAt > StatisticsLag)
+                && (_metricsHaveInfo || sentAt - entry.LastKnownAt >= StatisticsLag)
                 && !ListVouchesFor(in entry, now))
             {
                 SetAbsent(ref entry, RabbitMqEndpoint.Metrics, sentAt);
@@ -627,7 +645,33 @@ internal sealed class BrokerState
         return bytes;
     }
 
-    private void SetListReadings(DateTimeOffset startedAt, DateTimeOffset now, bool complete)
+    /// <summary>
+    /// The virtual hosts for which a complete list proves absence. A user may lack the permission for some, and the list
+    /// then leaves them out without a word (T6); asking for one by name is refused, so configured ones are all visible.
+    /// </summary>
+    private HashSet<string> VisibleVhosts()
+    {
+        var vhosts = new HashSet<string>(_options.Vhosts, StringComparer.Ordinal);
+        if (vhosts.Count == 0)
+        {
+            var names = _table.Names;
+            var rows = _list.Rows.Span;
+            for (var slot = 0; slot < rows.Length; slot++)
+            {
+                if (rows[slot].Has(RowFields.Exists))
+                {
+                    vhosts.Add(names[slot].Vhost);
+                }
+            }
+        }
+
+        return vhosts;
+    }
+
+    /// <param name="startedAt">When the list was asked for.</param>
+    /// <param name="now">Now.</param>
+    /// <param name="visible">The virtual hosts in which the list proves absence; null for none.</param>
+    private void SetListReadings(DateTimeOffset startedAt, DateTimeOffset now, HashSet<string>? visible)
     {
         var entries = _table.Entries;
         for (var slot = 0; slot < entries.Length; slot++)
@@ -651,7 +695,7 @@ internal sealed class BrokerState
                     SetPresent(ref entry, in row, RabbitMqEndpoint.Management, startedAt);
                 }
             }
-            else if (complete && isGap && !row.Has(RowFields.Exists))
+            else if (isGap && !row.Has(RowFields.Exists) && visible?.Contains(_table.Names[slot].Vhost) == true)
             {
                 SetAbsent(ref entry, RabbitMqEndpoint.Management, startedAt);
             }
@@ -684,9 +728,6 @@ internal sealed class BrokerState
             }
         }
     }
-
-    private void SetComplete(DateTimeOffset at, TimeSpan freshFor, TimeSpan staleAfter) =>
-        _status = _status with { CompleteSweepAt = at, CompleteFreshFor = freshFor, CompleteStaleAfter = staleAfter };
 
     private void Publish(DateTimeOffset now)
     {

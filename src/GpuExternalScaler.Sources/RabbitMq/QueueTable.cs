@@ -35,6 +35,8 @@ internal sealed class QueueTable
 
     public Span<QueueEntry> Entries => _entries.AsSpan(0, Count);
 
+    public ReadOnlySpan<QueueName> Names => _names.AsSpan(0, Count);
+
     /// <summary>The slot of a queue, which is added if it is new.</summary>
     public int Intern(ReadOnlySpan<byte> vhost, ReadOnlySpan<byte> name, DateTimeOffset now)
     {

@@ -100,7 +100,11 @@ public class FallbackTests
     {
         var harness = new BrokerHarness();
         var n1 = new PageText("n1").Queue("q").ToString();
-        harness.Sweep(n1);
+        for (var i = 0; i < 6; i++)
+        {
+            harness.Sweep(n1);
+        }
+
         harness["b"].Presence.Should().Be(QueuePresence.Absent);
         harness.List($"[{Entry("q", 0)},{Entry("b", 8)}]");
         harness["b"].Presence.Should().Be(QueuePresence.Present);
@@ -171,6 +175,28 @@ public class FallbackTests
         var before = harness["q"];
         harness.List("[]").Reason.Should().Be(SourceReason.NoQueuesVisible);
         harness["q"].Should().Be(before);
+    }
+
+    /// <summary>As 3.10.8 answers a user with a permission for one virtual host of two: 200 and half of the queues.</summary>
+    [Fact]
+    public void T6_a_virtual_host_the_list_does_not_show_may_merely_be_hidden()
+    {
+        var harness = new BrokerHarness();
+        harness.Sweep(new PageText("n1").WithInfo().Queue("a").Queue("b").Queue("h", vhost: "hidden").ToString());
+        harness.Wait(60);
+        for (var i = 0; i < 3; i++)
+        {
+            harness.Sweep(SourceReason.ConnectionRefused);
+        }
+
+        harness.List($"[{Entry("a", 3)}]");
+
+        harness["b"].Presence.Should().Be(QueuePresence.Absent);
+        harness["never"].Presence.Should().Be(QueuePresence.Absent);
+        harness.Current.Read("hidden", "h").Presence.Should().Be(QueuePresence.Present);
+        harness.Current.Read("hidden", "never").Presence.Should().Be(QueuePresence.Unobserved);
+        harness.Sweep(new PageText("n1").WithInfo().Queue("a").ToString());
+        harness.Current.Read("hidden", "never").Presence.Should().Be(QueuePresence.Absent);
     }
 
     [Theory]
