@@ -181,7 +181,9 @@ internal sealed class HttpServerCallContext : ServerCallContext, IDisposable
                 return Task.CompletedTask;
             }
 
-            flush = _httpContext.Response.BodyWriter.FlushAsync(cancellationToken);
+            // Not given the token: Kestrel resets the stream when that fires, and the caller would see an error where
+            // the handler means to end well.
+            flush = _httpContext.Response.BodyWriter.FlushAsync(CancellationToken.None);
             if (flush.IsCompletedSuccessfully)
             {
                 flush.GetAwaiter().GetResult();
@@ -191,7 +193,7 @@ internal sealed class HttpServerCallContext : ServerCallContext, IDisposable
             _writePending = true;
         }
 
-        return AwaitFlushAsync(flush, callToken);
+        return AwaitFlushAsync(flush, callToken, cancellationToken);
     }
 
     /// <summary>Ends the call, unless its deadline already has.</summary>
@@ -264,15 +266,21 @@ internal sealed class HttpServerCallContext : ServerCallContext, IDisposable
             flush = _httpContext.Response.BodyWriter.FlushAsync(CancellationToken.None);
         }
 
-        await AwaitFlushAsync(flush, callToken);
+        await AwaitFlushAsync(flush, callToken, CancellationToken.None);
     }
 
     private static Status DeadlineStatus() => new(StatusCode.DeadlineExceeded, "The deadline has passed.");
 
-    private async Task AwaitFlushAsync(ValueTask<FlushResult> flush, CancellationToken callToken)
+    private async Task AwaitFlushAsync(
+        ValueTask<FlushResult> flush,
+        CancellationToken callToken,
+        CancellationToken cancellationToken)
     {
         try
         {
+            await using var registration = cancellationToken.UnsafeRegister(
+                static call => ((HttpServerCallContext)call!).GiveUpPendingWrite(),
+                this);
             await flush;
         }
         finally
@@ -287,7 +295,20 @@ internal sealed class HttpServerCallContext : ServerCallContext, IDisposable
             }
         }
 
+        // Kestrel does not pass on whether the flush was given up, so the tokens tell.
         callToken.ThrowIfCancellationRequested();
+        cancellationToken.ThrowIfCancellationRequested();
+    }
+
+    private void GiveUpPendingWrite()
+    {
+        lock (_gate)
+        {
+            if (_writePending && !_ended)
+            {
+                _httpContext.Response.BodyWriter.CancelPendingFlush();
+            }
+        }
     }
 
     private CancellationToken ThrowIfUnwritable(CancellationToken cancellationToken)

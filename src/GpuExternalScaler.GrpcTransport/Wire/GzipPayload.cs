@@ -20,7 +20,8 @@ internal sealed class GzipPayload : IDisposable
 
     /// <summary>
     /// Decompresses at most <paramref name="maxBytes"/>. The buffer grows with what has really come out: 4 MiB of
-    /// compressed zeros would be 4 GiB, and are given up at the limit instead.
+    /// compressed zeros would be 4 GiB, and are given up at the limit instead. No bytes at all decompress to none:
+    /// that is what .NET clients make of an empty message.
     /// </summary>
     /// <exception cref="Grpc.Core.RpcException">The payload is too large or no gzip.</exception>
     public static GzipPayload Decompress(ReadOnlySequence<byte> compressed, int maxBytes)
@@ -74,12 +75,6 @@ internal sealed class GzipPayload : IDisposable
             {
                 throw WireStatus.TooLarge(maxBytes);
             }
-        }
-
-        // An empty message compresses to a header and a trailer; no bytes at all are no gzip stream.
-        if (compressed.IsEmpty)
-        {
-            throw WireStatus.Undecompressable();
         }
     }
 

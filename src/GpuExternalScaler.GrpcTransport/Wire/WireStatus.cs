@@ -26,7 +26,7 @@ internal static class WireStatus
     public static RpcException Unparsable(Exception cause) =>
         new(new Status(StatusCode.Internal, "The message could not be parsed.", cause));
 
-    public static RpcException Undecompressable(Exception? cause = null) =>
+    public static RpcException Undecompressable(Exception cause) =>
         new(new Status(StatusCode.Internal, "The message could not be decompressed.", cause));
 
     public static RpcException PeerReset(Exception cause) =>

@@ -1,4 +1,5 @@
 using System.Net;
+using GpuExternalScaler.GrpcTransport.Wire;
 
 namespace GpuExternalScaler.GrpcTransport.Tests.Server;
 
@@ -13,7 +14,7 @@ internal sealed record RawReply(
     public int GrpcStatus => int.Parse(Headers["grpc-status"].Concat(Trailers["grpc-status"]).Single());
 
     public string GrpcMessage =>
-        Wire.StatusEncoding.Decode(Headers["grpc-message"].Concat(Trailers["grpc-message"]).SingleOrDefault() ?? "");
+        StatusEncoding.Decode(Headers["grpc-message"].Concat(Trailers["grpc-message"]).SingleOrDefault() ?? "");
 
     /// <summary>Whether the status came with the headers, so that the whole answer was one frame.</summary>
     public bool IsTrailersOnly => Headers.Contains("grpc-status") && Trailers.Count == 0 && Body.Length == 0;
