@@ -35,14 +35,27 @@ public sealed class InstrumentNamingTests
     }
 
     [Theory]
-    [InlineData("dotnet.gc.collections", "dotnet.gc.collections")]
-    [InlineData("dotnet.thread_pool.thread.count", "dotnet.thread_pool.threads")]
-    [InlineData("dotnet.process.cpu.time", null)]
-    [InlineData("dotnet.process.memory.working_set", null)]
-    [InlineData("dotnet.jit.compiled_methods", null)]
-    public void Only_the_useful_runtime_instruments_are_shown(string instrument, string? shown)
+    [InlineData("dotnet.gc.collections", true)]
+    [InlineData("dotnet.thread_pool.thread.count", true)]
+    [InlineData("dotnet.process.cpu.time", false)]
+    [InlineData("dotnet.process.memory.working_set", false)]
+    [InlineData("dotnet.jit.compiled_methods", false)]
+    public void Only_the_useful_runtime_instruments_are_shown(string instrument, bool shown)
     {
-        InstrumentNaming.PageName("System.Runtime", instrument).Should().Be(shown);
-        InstrumentNaming.PageName("Ours", instrument).Should().Be(instrument);
+        InstrumentNaming.IsShown("System.Runtime", instrument).Should().Be(shown);
+        InstrumentNaming.IsShown("Ours", instrument).Should().BeTrue();
+    }
+
+    [Fact]
+    public void What_rises_and_falls_is_a_gauge_whatever_the_runtime_says()
+    {
+        InstrumentNaming.OnPage("System.Runtime", "dotnet.thread_pool.queue.length", MetricFamilyType.Counter)
+            .Should().Be(("dotnet.thread_pool.queue.length", MetricFamilyType.Gauge));
+        InstrumentNaming.OnPage("System.Runtime", "dotnet.thread_pool.thread.count", MetricFamilyType.Counter)
+            .Should().Be(("dotnet.thread_pool.threads", MetricFamilyType.Gauge));
+        InstrumentNaming.OnPage("System.Runtime", "dotnet.gc.collections", MetricFamilyType.Counter)
+            .Should().Be(("dotnet.gc.collections", MetricFamilyType.Counter));
+        InstrumentNaming.OnPage("Ours", "dotnet.timer.count", MetricFamilyType.Counter)
+            .Should().Be(("dotnet.timer.count", MetricFamilyType.Counter));
     }
 }

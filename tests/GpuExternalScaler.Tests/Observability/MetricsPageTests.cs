@@ -168,6 +168,7 @@ public sealed class MetricsPageTests : IDisposable
             (TimeProvider.System.GetUtcNow() - started).Should().BePositive().And.BeLessThan(TimeSpan.FromHours(6));
             families["dotnet_gc_collections" + total].Samples.Should().HaveCount(3);
             families["dotnet_thread_pool_threads"].Type.Should().Be("gauge");
+            families["dotnet_thread_pool_queue_length"].Type.Should().Be("gauge");
             families["dotnet_gc_heap_total_allocated_bytes" + total].Samples.Single().Value.Should().BeGreaterThan(0);
             families.Keys.Should().NotContain(name => name.StartsWith("dotnet_jit") || name.StartsWith("dotnet_process_memory"));
             families.Values.Should().OnlyContain(family => family.Help!.Length > 0 && family.Type != null);
@@ -266,6 +267,7 @@ public sealed class MetricsPageTests : IDisposable
             Interlocked.Decrement(ref inside);
         });
         var counter = NewMeter().CreateCounter<long>("test.scrapes");
+        counter.Add(1, new KeyValuePair<string, object?>("lane", 0));
         using var stop = new CancellationTokenSource();
         var recording = Task.Run(() =>
         {
@@ -275,7 +277,8 @@ public sealed class MetricsPageTests : IDisposable
             }
         });
 
-        var scrapers = Enumerable.Range(0, MetricsPage.MaxConcurrentScrapes).Select(async scraper =>
+        // Tasks of their own: a scrape that nothing holds up would otherwise end before the next begins.
+        var scrapers = Enumerable.Range(0, MetricsPage.MaxConcurrentScrapes).Select(scraper => Task.Run(async () =>
         {
             var previous = 0.0;
             for (var i = 0; i < 10; i++)
@@ -288,9 +291,8 @@ public sealed class MetricsPageTests : IDisposable
                 total.Should().BeGreaterThanOrEqualTo(previous);
                 previous = total;
             }
-        });
-        counter.Add(1, new KeyValuePair<string, object?>("lane", 0));
-        await Task.WhenAll(scrapers.Select(scraper => Task.Run(() => scraper)));
+        }));
+        await Task.WhenAll(scrapers);
         await stop.CancelAsync();
         await recording;
     }
@@ -395,7 +397,21 @@ public sealed class MetricsPageTests : IDisposable
             ("OTEL_METRICS_EXPORTER", exporter))).Should().Be(pushed);
 
     [Theory]
+    [InlineData("OTEL_EXPORTER_OTLP_ENDPOINT", "not an address with s3cret")]
+    [InlineData("OTEL_EXPORTER_OTLP_ENDPOINT", "s3cret:4317")]
+    [InlineData("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "/s3cret")]
+    [InlineData("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "s3cret")]
+    [InlineData("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "s3cret")]
+    public void A_variable_that_cannot_be_used_is_named_at_the_start_without_its_value(string variable, string value)
+    {
+        var variables = new Dictionary<string, string?> { ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:1", [variable] = value };
+        FluentActions.Invoking(() => NewPage(environment: new ConfigurationBuilder().AddInMemoryCollection(variables).Build()))
+            .Should().Throw<InvalidOperationException>().Where(error => error.Message.Contains(variable) && !error.ToString().Contains("s3cret"));
+    }
+
+    [Theory]
     [InlineData("OTEL_EXPORTER_OTLP_ENDPOINT", "", "OTEL_EXPORTER_OTLP_PROTOCOL", "/v1/metrics")]
+    [InlineData("OTEL_EXPORTER_OTLP_ENDPOINT", "/base", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "/base/v1/metrics")]
     [InlineData("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "/own/path", "OTEL_EXPORTER_OTLP_PROTOCOL", "/own/path")]
     [InlineData("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "/own/path", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "/own/path")]
     public async Task Instruments_are_pushed_where_the_variables_say(string variable, string path, string protocolVariable, string expectedPath)

@@ -9,22 +9,25 @@ namespace GpuExternalScaler.Observability.Exposition;
 /// set before a collection and used within it. Calls are serialised by <see cref="MetricsPage"/>.
 /// </summary>
 [ExportModes(ExportModes.Pull)]
-internal sealed class InstrumentExporter(ILogger logger) : BaseExporter<Metric>
+internal sealed class InstrumentExporter(ILogger logger) : BaseExporter<Metric>, IPullMetricExporter
 {
     private readonly HashSet<string> _reported = new(StringComparer.Ordinal);
     private PrometheusTextWriter? _writer;
     private ExceptionDispatchInfo? _failure;
     private bool _exported;
 
-    /// <summary>Collects through <paramref name="reader"/>, which must be this exporter's, onto the page.</summary>
-    public void Collect(MetricReader reader, PrometheusTextWriter writer)
+    /// <summary>Set by the reader this exporter is given to.</summary>
+    public Func<int, bool>? Collect { get; set; }
+
+    /// <summary>Collects the instruments now and writes them.</summary>
+    public void WriteTo(PrometheusTextWriter writer)
     {
         _writer = writer;
         _failure = null;
         _exported = false;
         try
         {
-            _ = reader.Collect();
+            _ = Collect?.Invoke(Timeout.Infinite);
         }
         finally
         {
@@ -35,7 +38,7 @@ internal sealed class InstrumentExporter(ILogger logger) : BaseExporter<Metric>
         _failure?.Throw();
         if (!_exported)
         {
-            throw new InvalidOperationException("The instruments could not be collected: the meter provider is shut down or busy.");
+            throw new InvalidOperationException("The instruments could not be collected: the meter provider is shut down.");
         }
     }
 
@@ -58,7 +61,7 @@ internal sealed class InstrumentExporter(ILogger logger) : BaseExporter<Metric>
 
             return ExportResult.Success;
         }
-#pragma warning disable CA1031 // Carried over to Collect, which throws it again.
+#pragma warning disable CA1031 // Carried over to WriteTo, which throws it again.
         catch (Exception failure)
 #pragma warning restore CA1031
         {
@@ -111,17 +114,18 @@ internal sealed class InstrumentExporter(ILogger logger) : BaseExporter<Metric>
         var families = new Dictionary<string, (MetricFamily Family, List<Metric> Metrics)>(StringComparer.Ordinal);
         foreach (var metric in batch)
         {
-            if (InstrumentNaming.PageName(metric.MeterName, metric.Name) is not { } pageName)
+            if (!InstrumentNaming.IsShown(metric.MeterName, metric.Name))
             {
                 continue;
             }
 
-            if (TypeOf(metric.MetricType) is not { } type)
+            if (TypeOf(metric.MetricType) is not { } ownType)
             {
                 ReportLeftOut(metric, "its kind has no place on the page");
                 continue;
             }
 
+            var (pageName, type) = InstrumentNaming.OnPage(metric.MeterName, metric.Name, ownType);
             var (name, unit) = InstrumentNaming.Family(pageName, metric.Unit, type);
             if (families.TryGetValue(name, out var known))
             {

@@ -11,26 +11,38 @@ namespace GpuExternalScaler.Observability.Exposition;
 /// </summary>
 internal static class InstrumentNaming
 {
+    private const string RuntimeMeter = "System.Runtime";
+
     /// <summary>
-    /// The runtime instruments worth a series on the page, by the name they get there; OTLP carries all of them under
-    /// their own names. CPU time and working set are absent because the page has <c>process_*</c>, the rest (JIT,
-    /// assemblies) because nobody watches them. Counts of things that exist lose their <c>.count</c>, which on a gauge
-    /// reads as part of a histogram.
+    /// The runtime instruments worth a series on the page; OTLP carries all of them. CPU time and working set are absent
+    /// because the page has <c>process_*</c>, the rest (JIT, assemblies) because nobody watches them.
     /// </summary>
-    private static readonly Dictionary<string, string> RuntimeInstruments = new(StringComparer.Ordinal)
+    private static readonly HashSet<string> ShownOfRuntime = new(StringComparer.Ordinal)
     {
-        ["dotnet.exceptions"] = "dotnet.exceptions",
-        ["dotnet.gc.collections"] = "dotnet.gc.collections",
-        ["dotnet.gc.heap.total_allocated"] = "dotnet.gc.heap.total_allocated",
-        ["dotnet.gc.last_collection.heap.fragmentation.size"] = "dotnet.gc.last_collection.heap.fragmentation.size",
-        ["dotnet.gc.last_collection.heap.size"] = "dotnet.gc.last_collection.heap.size",
-        ["dotnet.gc.last_collection.memory.committed_size"] = "dotnet.gc.last_collection.memory.committed_size",
-        ["dotnet.gc.pause.time"] = "dotnet.gc.pause.time",
-        ["dotnet.monitor.lock_contentions"] = "dotnet.monitor.lock_contentions",
+        "dotnet.exceptions",
+        "dotnet.gc.collections",
+        "dotnet.gc.heap.total_allocated",
+        "dotnet.gc.last_collection.heap.fragmentation.size",
+        "dotnet.gc.last_collection.heap.size",
+        "dotnet.gc.last_collection.memory.committed_size",
+        "dotnet.gc.pause.time",
+        "dotnet.monitor.lock_contentions",
+        "dotnet.process.cpu.count",
+        "dotnet.thread_pool.queue.length",
+        "dotnet.thread_pool.thread.count",
+        "dotnet.thread_pool.work_item.count",
+        "dotnet.timer.count",
+    };
+
+    /// <summary>
+    /// Runtime instruments that are gauges here under another name, or at all. A gauge's <c>.count</c> would read as part
+    /// of a histogram; and the runtime publishes the pool's threads and queue, which rise and fall, as counters.
+    /// </summary>
+    private static readonly Dictionary<string, string> GaugesOfRuntime = new(StringComparer.Ordinal)
+    {
         ["dotnet.process.cpu.count"] = "dotnet.process.cpus",
         ["dotnet.thread_pool.queue.length"] = "dotnet.thread_pool.queue.length",
         ["dotnet.thread_pool.thread.count"] = "dotnet.thread_pool.threads",
-        ["dotnet.thread_pool.work_item.count"] = "dotnet.thread_pool.work_item.count",
         ["dotnet.timer.count"] = "dotnet.timers",
     };
 
@@ -54,11 +66,15 @@ internal static class InstrumentNaming
         ["J"] = "joules",
     };
 
-    /// <summary>What an instrument is called on the page before units are added; null when it is left out.</summary>
-    public static string? PageName(string meterName, string instrumentName) =>
-        string.Equals(meterName, "System.Runtime", StringComparison.Ordinal)
-            ? RuntimeInstruments.GetValueOrDefault(instrumentName)
-            : instrumentName;
+    /// <summary>Whether the page shows the instrument: all do, but for some of the runtime's.</summary>
+    public static bool IsShown(string meterName, string instrumentName) =>
+        !string.Equals(meterName, RuntimeMeter, StringComparison.Ordinal) || ShownOfRuntime.Contains(instrumentName);
+
+    /// <summary>What the instrument is on the page, before its name is made conventional.</summary>
+    public static (string Name, MetricFamilyType Type) OnPage(string meterName, string instrumentName, MetricFamilyType type) =>
+        string.Equals(meterName, RuntimeMeter, StringComparison.Ordinal) && GaugesOfRuntime.TryGetValue(instrumentName, out var gauge)
+            ? (gauge, MetricFamilyType.Gauge)
+            : (instrumentName, type);
 
     /// <summary>
     /// <c>gpu_scaler.rpc.duration</c> in <c>s</c> is the family <c>gpu_scaler_rpc_duration_seconds</c>. The unit is not

@@ -90,7 +90,7 @@ internal sealed class MetricsPage : IDisposable
         {
             var writer = new PrometheusTextWriter(page, format);
             _process.WriteTo(writer);
-            _exporter.Collect(_reader, writer);
+            _exporter.WriteTo(writer);
             _appendPerWorkload(writer);
             writer.Complete();
             return page;

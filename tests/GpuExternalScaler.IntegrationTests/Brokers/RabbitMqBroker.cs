@@ -1,0 +1,345 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Http.Json;
+using System.Text;
+using System.Text.Json;
+using GpuExternalScaler.IntegrationTests.Servers;
+using RabbitMQ.Client;
+
+namespace GpuExternalScaler.IntegrationTests.Brokers;
+
+/// <summary>How often the broker looks at itself. RabbitMQ's own defaults of 5 s would make every test wait for them.</summary>
+public sealed record RabbitMqBrokerOptions
+{
+    /// <summary>collect_statistics_interval: how old the figures of a classic queue may be.</summary>
+    public TimeSpan StatisticsInterval { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>quorum_tick_interval: how old the figures of a quorum queue may be.</summary>
+    public TimeSpan QuorumTick { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>Interval of the samples behind the management list's rates; whole seconds.</summary>
+    public TimeSpan SampleInterval { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>rabbitmq_event_exchange, for tests that listen to consumer.created.</summary>
+    public bool EventExchange { get; init; }
+
+    /// <summary>Further lines of rabbitmq.conf.</summary>
+    public IReadOnlyList<string> Configuration { get; init; } = [];
+}
+
+/// <summary>
+/// A RabbitMQ 3.10 node of its own from Debian's package: loopback only, free ports, own epmd, own folders, nothing in
+/// common with a broker that may be installed beside it. Ports and data stay the same from one start to the next.
+/// </summary>
+public sealed class RabbitMqBroker : IAsyncDisposable
+{
+    public const string AdminUser = "admin";
+    public const string AdminPassword = "admin-password";
+
+    /// <summary>Tagged management, with empty permissions: the least that can read (T6).</summary>
+    public const string ScalerUser = "scaler";
+    public const string ScalerPassword = "scaler-password";
+
+    // Debian's rabbitmq-server on the PATH changes to the user rabbitmq first; this is what it then runs.
+    private const string ServerScript = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+    private const string EpmdProgram = "/usr/bin/epmd";
+
+    // A cold start takes some six seconds on an idle machine with two cores.
+    private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(60);
+
+    private readonly TemporaryFolder _folder = new("broker");
+    private readonly Dictionary<string, string?> _environment;
+    private readonly int _epmdPort = LoopbackPorts.Reserve();
+    private ChildProcess? _epmd;
+    private ChildProcess? _node;
+
+    public RabbitMqBroker(RabbitMqBrokerOptions? options = null)
+    {
+        options ??= new RabbitMqBrokerOptions();
+        ScalerPasswordFile = _folder.Write("scaler-password", ScalerPassword);
+        AdminPasswordFile = _folder.Write("admin-password", AdminPassword);
+        _environment = WriteConfiguration(options);
+        Management = CreateHttpClient(ManagementUri, AdminUser, AdminPassword);
+        ManagementAsScaler = CreateHttpClient(ManagementUri, ScalerUser, ScalerPassword);
+        Metrics = new HttpClient { BaseAddress = MetricsUri, Timeout = TimeSpan.FromSeconds(10) };
+    }
+
+    public int AmqpPort { get; } = LoopbackPorts.Reserve();
+
+    public int ManagementPort { get; } = LoopbackPorts.Reserve();
+
+    public int MetricsPort { get; } = LoopbackPorts.Reserve();
+
+    public Uri AmqpUri => new($"amqp://127.0.0.1:{AmqpPort}");
+
+    public Uri ManagementUri => new($"http://127.0.0.1:{ManagementPort}");
+
+    public Uri MetricsUri => new($"http://127.0.0.1:{MetricsPort}");
+
+    public string ScalerPasswordFile { get; }
+
+    public string AdminPasswordFile { get; }
+
+    /// <summary>The management API as administrator.</summary>
+    public HttpClient Management { get; }
+
+    /// <summary>The management API as the least-privileged user.</summary>
+    public HttpClient ManagementAsScaler { get; }
+
+    /// <summary>The Prometheus plugin.</summary>
+    public HttpClient Metrics { get; }
+
+    /// <summary>How long the last start took, until everything answered.</summary>
+    public TimeSpan StartTime { get; private set; }
+
+    public bool IsRunning => _node is { HasExited: false };
+
+    /// <summary>The id of the node's beam process.</summary>
+    public int ProcessId => Node.Id;
+
+    private ChildProcess Node => _node ?? throw new InvalidOperationException("The broker was not started.");
+
+    public static async Task<RabbitMqBroker> StartNewAsync(RabbitMqBrokerOptions? options = null)
+    {
+        var broker = new RabbitMqBroker(options);
+        try
+        {
+            await broker.StartAsync();
+            return broker;
+        }
+        catch
+        {
+            await broker.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Starts the node, with the data of its last run if there was one, and waits until all its ports serve.</summary>
+    public async Task StartAsync()
+    {
+        if (IsRunning)
+        {
+            throw new InvalidOperationException("The broker is running already.");
+        }
+
+        Prerequisite.File(ServerScript, "RabbitMQ");
+        var start = TimeProvider.System.GetTimestamp();
+        if (_node is not null)
+        {
+            await _node.DisposeAsync();
+        }
+
+        _epmd ??= ChildProcess.Start(
+            Prerequisite.File(EpmdProgram, "Erlang's epmd"), ["-address", "127.0.0.1", "-port", $"{_epmdPort}"]);
+        var complete = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _node = ChildProcess.Start(
+            ServerScript,
+            [],
+            _environment,
+            _folder.Path,
+            line =>
+            {
+                if (line.Contains("Server startup complete", StringComparison.Ordinal))
+                {
+                    complete.TrySetResult();
+                }
+            });
+        await Eventually.SeesAsync(
+            () => Task.FromResult(complete.Task.IsCompleted || _node.HasExited),
+            ready => ready,
+            "RabbitMQ to start",
+            StartLimit,
+            () => _node.Tail());
+        if (!complete.Task.IsCompleted)
+        {
+            throw new InvalidOperationException($"RabbitMQ did not start. {_node.Tail(200)}");
+        }
+
+        await WaitUntilServingAsync();
+        StartTime = TimeProvider.System.GetElapsedTime(start);
+    }
+
+    /// <summary>Stops the node as an operator would. Erlang takes some five seconds over it.</summary>
+    public async Task StopAsync()
+    {
+        Node.Signal(ProcessSignal.Terminate);
+        await Node.WaitForExitAsync(StopLimit);
+        await Node.KillTreeAsync();
+    }
+
+    /// <summary>SIGKILL: connections break, nothing is flushed.</summary>
+    public async Task KillAsync()
+    {
+        Node.Signal(ProcessSignal.Kill);
+        await Node.KillTreeAsync();
+    }
+
+    /// <summary>SIGSTOP: every connection stays open and nothing answers.</summary>
+    public void Pause() => Node.Signal(ProcessSignal.Stop);
+
+    public void Resume() => Node.Signal(ProcessSignal.Continue);
+
+    /// <summary>Stops the node if it runs and starts it again, on the same ports with the same data.</summary>
+    public async Task RestartAsync()
+    {
+        if (IsRunning)
+        {
+            await StopAsync();
+        }
+
+        await StartAsync();
+    }
+
+    /// <summary>Declares a vhost that the administrator may use and the scaler may see.</summary>
+    public async Task DeclareVhostAsync(string name)
+    {
+        var vhost = Uri.EscapeDataString(name);
+        await PutAsync($"api/vhosts/{vhost}", new { });
+        await PutAsync($"api/permissions/{vhost}/{AdminUser}", new { configure = ".*", write = ".*", read = ".*" });
+        await PutAsync($"api/permissions/{vhost}/{ScalerUser}", new { configure = "", write = "", read = "" });
+    }
+
+    public async Task DeleteVhostAsync(string name)
+    {
+        using var response = await Management.DeleteAsync(new Uri($"api/vhosts/{Uri.EscapeDataString(name)}", UriKind.Relative));
+        response.EnsureSuccessStatusCode();
+    }
+
+    public ConnectionFactory CreateConnectionFactory(string vhost = "/") => new()
+    {
+        HostName = "127.0.0.1",
+        Port = AmqpPort,
+        UserName = AdminUser,
+        Password = AdminPassword,
+        VirtualHost = vhost,
+    };
+
+    public async ValueTask DisposeAsync()
+    {
+        // The data is thrown away, so nothing is gained by waiting for a graceful stop.
+        if (_node is not null)
+        {
+            await _node.DisposeAsync();
+        }
+
+        if (_epmd is not null)
+        {
+            await _epmd.DisposeAsync();
+        }
+
+        Management.Dispose();
+        ManagementAsScaler.Dispose();
+        Metrics.Dispose();
+        _folder.Dispose();
+    }
+
+    private static HttpClient CreateHttpClient(Uri address, string user, string password)
+    {
+        var client = new HttpClient { BaseAddress = address, Timeout = TimeSpan.FromSeconds(10) };
+        client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue(
+            "Basic", Convert.ToBase64String(Encoding.UTF8.GetBytes($"{user}:{password}")));
+        return client;
+    }
+
+    private Dictionary<string, string?> WriteConfiguration(RabbitMqBrokerOptions options)
+    {
+        var definitions = _folder.Write("definitions.json", JsonSerializer.Serialize(new
+        {
+            vhosts = new[] { new { name = "/" } },
+            users = new[]
+            {
+                new { name = AdminUser, password = AdminPassword, tags = "administrator" },
+                new { name = ScalerUser, password = ScalerPassword, tags = "management" },
+            },
+            permissions = new[]
+            {
+                new { user = AdminUser, vhost = "/", configure = ".*", write = ".*", read = ".*" },
+                new { user = ScalerUser, vhost = "/", configure = "", write = "", read = "" },
+            },
+        }));
+        var configuration = _folder.Write("rabbitmq.conf", string.Join('\n', [
+            $"listeners.tcp.1 = 127.0.0.1:{AmqpPort}",
+            "management.tcp.ip = 127.0.0.1",
+            $"management.tcp.port = {ManagementPort}",
+            "prometheus.tcp.ip = 127.0.0.1",
+            $"prometheus.tcp.port = {MetricsPort}",
+            $"collect_statistics_interval = {options.StatisticsInterval.TotalMilliseconds:0}",
+            $"load_definitions = {definitions}",
+            "log.file = false",
+            "log.console = true",
+            "log.console.level = info",
+            // A nearly full disk must not stop publishers in a test.
+            "disk_free_limit.absolute = 1MB",
+            .. options.Configuration,
+            "",
+        ]));
+        // The three policies have no default of their own once one of them is set.
+        var policy = $"[{{60,{Math.Max(1, (int)options.SampleInterval.TotalSeconds)}}}]";
+        var advanced = _folder.Write("advanced.config", $$"""
+            [{rabbit, [{quorum_tick_interval, {{options.QuorumTick.TotalMilliseconds:0}}}]},
+             {rabbitmq_management_agent, [{sample_retention_policies,
+               [{global, {{policy}}}, {basic, {{policy}}}, {detailed, {{policy}}}]}]}].
+
+            """);
+        var plugins = _folder.Write(
+            "enabled_plugins",
+            options.EventExchange
+                ? "[rabbitmq_management,rabbitmq_prometheus,rabbitmq_event_exchange].\n"
+                : "[rabbitmq_management,rabbitmq_prometheus].\n");
+
+        var environment = new Dictionary<string, string?>(StringComparer.Ordinal);
+        foreach (string name in Environment.GetEnvironmentVariables().Keys)
+        {
+            // Nothing that is set for another broker may reach this one.
+            if (name.StartsWith("RABBITMQ_", StringComparison.Ordinal) || name.StartsWith("ERL_", StringComparison.Ordinal))
+            {
+                environment[name] = null;
+            }
+        }
+
+        // The cookie is written to HOME.
+        environment["HOME"] = _folder.CreateFolder("home");
+        environment["ERL_EPMD_ADDRESS"] = "127.0.0.1";
+        environment["ERL_EPMD_PORT"] = $"{_epmdPort}";
+        environment["RABBITMQ_CONF_ENV_FILE"] = _folder.Write("rabbitmq-env.conf", "");
+        environment["RABBITMQ_NODENAME"] = $"rabbit-{AmqpPort}@localhost";
+        environment["RABBITMQ_DIST_PORT"] = $"{LoopbackPorts.Reserve()}";
+        environment["RABBITMQ_CONFIG_FILE"] = configuration;
+        environment["RABBITMQ_ADVANCED_CONFIG_FILE"] = advanced;
+        environment["RABBITMQ_ENABLED_PLUGINS_FILE"] = plugins;
+        environment["RABBITMQ_MNESIA_BASE"] = _folder.CreateFolder("mnesia");
+        environment["RABBITMQ_LOG_BASE"] = _folder.CreateFolder("log");
+        environment["RABBITMQ_GENERATED_CONFIG_DIR"] = _folder.CreateFolder("generated");
+        environment["RABBITMQ_PLUGINS_EXPAND_DIR"] = _folder.CreateFolder("plugins");
+        environment["RABBITMQ_PID_FILE"] = Path.Combine(_folder.Path, "pid");
+        // Makes the script become the node instead of a parent that hands signals on, so that the id is the node's.
+        environment["RABBITMQ_ALLOW_INPUT"] = "true";
+        environment["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] =
+            "-noinput +B i -kernel inet_dist_use_interface {127,0,0,1}";
+        return environment;
+    }
+
+    private async Task WaitUntilServingAsync()
+    {
+        await Eventually.SeesAsync(
+            () => StatusAsync(ManagementAsScaler, "api/overview"), s => s == HttpStatusCode.OK, "the management API");
+        await Eventually.SeesAsync(
+            () => StatusAsync(Metrics, "metrics/detailed?family=queue_coarse_metrics"),
+            s => s == HttpStatusCode.OK,
+            "the Prometheus plugin");
+        await using var connection = await CreateConnectionFactory().CreateConnectionAsync();
+    }
+
+    private static async Task<HttpStatusCode> StatusAsync(HttpClient client, string path)
+    {
+        using var response = await client.GetAsync(new Uri(path, UriKind.Relative));
+        return response.StatusCode;
+    }
+
+    private async Task PutAsync<T>(string path, T body)
+    {
+        using var response = await Management.PutAsJsonAsync(new Uri(path, UriKind.Relative), body);
+        response.EnsureSuccessStatusCode();
+    }
+}

@@ -1,0 +1,73 @@
+using System.Globalization;
+using GpuExternalScaler.IntegrationTests.Brokers;
+using GpuExternalScaler.IntegrationTests.GrpcGo;
+using GpuExternalScaler.IntegrationTests.Servers;
+
+namespace GpuExternalScaler.IntegrationTests.EndToEnd;
+
+/// <summary>Configuration and calls that the end-to-end tests share.</summary>
+internal static class ScalerSetup
+{
+    /// <summary>A connection to a broker, with short intervals.</summary>
+    public static string Connection(RabbitMqBroker broker, string name = "main", string interval = "250ms", string staleAfter = "5s", string more = "") =>
+        $$"""
+          {{name}}:
+            metrics: { urls: ["{{broker.MetricsUri.ToString().TrimEnd('/')}}"] }
+            management:
+              url: "{{broker.ManagementUri.ToString().TrimEnd('/')}}"
+              username: {{RabbitMqBroker.ScalerUser}}
+              passwordFile: "{{broker.ScalerPasswordFile}}"
+              interval: 1s
+            interval: {{interval}}
+            staleAfter: {{staleAfter}}
+            {{more}}
+
+        """;
+
+    /// <summary>A whole file.</summary>
+    public static string Configuration(string connections, string more = "") =>
+        $"""
+        rabbitmq:
+        {connections}
+        evaluation: {{ interval: 100ms }}
+        log: {{ format: json, level: debug }}
+        {more}
+        """;
+
+    public static Task<ScalerProcess> StartAsync(RabbitMqBroker broker, string more = "") =>
+        ScalerProcess.StartAsync(Configuration(Connection(broker), more));
+
+    public static GoWorkload Workload(string queue, string name = "workers", params (string Key, string Value)[] metadata)
+    {
+        var workload = new GoWorkload("genai", name, new Dictionary<string, string>(StringComparer.Ordinal) { ["queue"] = queue });
+        return metadata.Aggregate(workload, static (w, pair) => w.With(pair.Key, pair.Value));
+    }
+
+    /// <summary>Asks until there is an answer that is accepted; Unavailable and other values are asked again.</summary>
+    public static Task<GoCall> UntilAsync(this ScalerProcess scaler, GoWorkload workload, Func<long, bool> accept, string what, TimeSpan? limit = null) =>
+        Eventually.SeesAsync(
+            () => scaler.Grpc.GetMetricsAsync(workload),
+            call => call.Ok && accept(call.Value.MetricValue),
+            what,
+            limit);
+
+    /// <summary>The first answer there is.</summary>
+    public static Task<GoCall> FirstAnswerAsync(this ScalerProcess scaler, GoWorkload workload) =>
+        scaler.UntilAsync(workload, static _ => true, "an answer");
+
+    /// <summary>The value of a series on the metrics page; null when it is not there.</summary>
+    public static async Task<double?> SeriesAsync(this ScalerProcess scaler, string name, params string[] labels)
+    {
+        var page = await scaler.ReadMetricsAsync();
+        foreach (var line in page.Split('\n'))
+        {
+            if ((line.StartsWith(name + "{", StringComparison.Ordinal) || line.StartsWith(name + " ", StringComparison.Ordinal)) &&
+                labels.All(label => line.Contains(label, StringComparison.Ordinal)))
+            {
+                return double.Parse(line[(line.LastIndexOf(' ') + 1)..], CultureInfo.InvariantCulture);
+            }
+        }
+
+        return null;
+    }
+}
