@@ -39,7 +39,8 @@ internal sealed record DemoRow
         Figure(static decision => decision.Unacked),
         Figure(static decision => decision.Consumers),
         Decision is { IsDecided: true, Consumers: > 0 } decided ? decided.Saturation.ToString("0%", CultureInfo.InvariantCulture) : "-",
-        Answer?.Value is { } value ? string.Create(CultureInfo.InvariantCulture, $"{value:0} = {AnswerReplicas}") : "-",
+        Answer?.Value?.ToString("0.##", CultureInfo.InvariantCulture) ?? "-",
+        AnswerReplicas?.ToString(CultureInfo.InvariantCulture) ?? "-",
         Wanted.ToString(CultureInfo.InvariantCulture),
         Serving.ToString(CultureInfo.InvariantCulture),
         Answer?.Error ?? Decision?.Reason.Code() ?? "-",
@@ -48,7 +49,7 @@ internal sealed record DemoRow
     /// <summary>Names and widths of the columns; the last takes what is left.</summary>
     public static IReadOnlyList<(string Name, int Width)> Columns { get; } =
     [
-        ("time", 5), ("phase", 6), ("ready", 5), ("unacked", 7), ("consumers", 9), ("saturation", 10), ("answer", 10), ("wanted", 6), ("serving", 7), ("reason", 0),
+        ("time", 5), ("phase", 6), ("ready", 5), ("unacked", 7), ("consumers", 9), ("saturation", 10), ("answer", 6), ("needs", 5), ("wanted", 6), ("serving", 7), ("reason", 0),
     ];
 
     /// <summary>Minutes and seconds.</summary>

@@ -100,12 +100,15 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
             await pace.WaitForNextTickAsync(cancellation);
             var step = realTime.GetElapsedTime(movedAt) * settings.Speed;
             movedAt = realTime.GetTimestamp();
-            _clock.Advance(step < LongestStep ? step : LongestStep);
+
+            // Polls and syncs come at exactly their times: a sync a moment late would see the limit of the one before.
+            var to = new[] { _clock.Elapsed + step, _clock.Elapsed + LongestStep, pollAt, syncAt, settings.Duration }.Min();
+            _clock.Advance(to - _clock.Elapsed);
             var now = _clock.Elapsed;
             if (phase != _script.PhaseAt(now))
             {
                 phase = _script.PhaseAt(now);
-                screen.Note(now, FormattableString.Invariant($"{phase}: {_script.ArrivalsPerSecondAt(now):0.##} messages/s").ToLowerInvariant());
+                screen.Note(now, _script.Describe(phase.Value));
             }
 
             if (keda.TakePushed())
@@ -119,7 +122,7 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
                 _answer = await keda.PollAsync(cancellation);
                 if (_answer.Active is { } active)
                 {
-                    Activate(now, active, active ? "IsActive said true" : "inactive for cooldownPeriod");
+                    Activate(now, active, active ? "IsActive said true" : "not active for cooldownPeriod");
                 }
             }
 

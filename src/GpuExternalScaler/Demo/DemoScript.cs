@@ -6,7 +6,7 @@ internal enum DemoPhase
     /// <summary>The everyday load.</summary>
     Steady,
 
-    /// <summary>Several times the everyday load, from one moment to the next.</summary>
+    /// <summary>Several times the everyday load, reached within a short while.</summary>
     Spike,
 
     /// <summary>The spike dies away, to below the everyday load.</summary>
@@ -23,8 +23,9 @@ internal sealed class DemoScript(DemoSettings settings)
     private const double DecayEnd = 0.25;
 
     private readonly TimeSpan _spikeAt = 0.25 * settings.Duration;
+    private readonly TimeSpan _fullAt = 0.3 * settings.Duration;
     private readonly TimeSpan _decayAt = 0.5 * settings.Duration;
-    private readonly TimeSpan _idleAt = 0.7 * settings.Duration;
+    private readonly TimeSpan _idleAt = 0.77 * settings.Duration;
 
     /// <summary>Most arrivals at any time, in 1/s.</summary>
     public double PeakArrivalsPerSecond => settings.SteadyArrivalsPerSecond * Math.Max(1, settings.SpikeFactor);
@@ -39,14 +40,28 @@ internal sealed class DemoScript(DemoSettings settings)
     /// <summary>Mean arrivals in 1/s at a time since the beginning.</summary>
     public double ArrivalsPerSecondAt(TimeSpan at)
     {
-        var steady = settings.SteadyArrivalsPerSecond;
-        return PhaseAt(at) switch
+        return settings.SteadyArrivalsPerSecond * PhaseAt(at) switch
         {
-            DemoPhase.Steady => steady,
-            DemoPhase.Spike => steady * settings.SpikeFactor,
-            DemoPhase.Decay => steady * (settings.SpikeFactor + ((DecayEnd - settings.SpikeFactor) * ((at - _decayAt) / (_idleAt - _decayAt)))),
+            DemoPhase.Steady => 1,
+            DemoPhase.Spike => Between(1, settings.SpikeFactor, (at - _spikeAt) / (_fullAt - _spikeAt)),
+            DemoPhase.Decay => Between(settings.SpikeFactor, DecayEnd, (at - _decayAt) / (_idleAt - _decayAt)),
             _ => 0,
         };
+
+        static double Between(double from, double to, double part) => from + ((to - from) * Math.Min(1, part));
+    }
+
+    /// <summary>What a phase brings.</summary>
+    public string Describe(DemoPhase phase)
+    {
+        var steady = settings.SteadyArrivalsPerSecond;
+        return FormattableString.Invariant(phase switch
+        {
+            DemoPhase.Steady => $"steady: {steady:0.##} messages/s",
+            DemoPhase.Spike => $"spike: to {steady * settings.SpikeFactor:0.##} messages/s within {(_fullAt - _spikeAt).TotalSeconds:0} s",
+            DemoPhase.Decay => $"decay: down to {steady * DecayEnd:0.##} messages/s within {(_idleAt - _decayAt).TotalSeconds:0} s",
+            _ => $"idle: no more messages",
+        });
     }
 
     /// <summary>

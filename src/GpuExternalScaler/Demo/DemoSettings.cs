@@ -10,7 +10,7 @@ internal sealed record DemoSettings
     /// Shortest and longest demo. In a shorter one the idle phase would end before KEDA's cooldown, and nobody would see
     /// the fleet go to zero.
     /// </summary>
-    public static readonly (TimeSpan From, TimeSpan To) Durations = (TimeSpan.FromMinutes(8), TimeSpan.FromHours(24));
+    public static readonly (TimeSpan From, TimeSpan To) Durations = (TimeSpan.FromMinutes(10), TimeSpan.FromHours(24));
 
     /// <summary>Simulated seconds per real second.</summary>
     public double Speed { get; init; } = 15;

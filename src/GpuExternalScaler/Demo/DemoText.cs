@@ -13,7 +13,7 @@ internal static class DemoText
         Line($"  pods      one GPU each, {settings.ColdStart.TotalSeconds:0} s from asking to the first message (+/- {settings.Spread:0%}); from 0 to {settings.Hpa.MaxReplicas}"),
         Line($"  KEDA      pollingInterval {settings.PollingInterval.TotalSeconds:0} s, cooldownPeriod {settings.Cooldown.TotalSeconds:0} s (default 300 s), external-push"),
         Line($"  HPA       sync {settings.Hpa.SyncPeriod.TotalSeconds:0} s, tolerance {settings.Hpa.Tolerance:0.##}, up by max(+{settings.Hpa.ScaleUpPercent} %, +{settings.Hpa.ScaleUpPods}) per {settings.Hpa.ScaleUpPeriod.TotalSeconds:0} s, scale-down stabilisation {settings.Hpa.ScaleDownStabilization.TotalSeconds:0} s (default 300 s)"),
-        Line($"  columns   ready, unacked, consumers, saturation: as the server read them; answer: value = replicas; wanted, serving: pods"),
+        Line($"  columns   ready, unacked, consumers, saturation: as the server read them; answer: what KEDA was told; needs: that, in replicas; wanted, serving: pods"),
     ];
 
     /// <summary>What it came to.</summary>

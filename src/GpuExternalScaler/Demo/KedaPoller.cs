@@ -76,7 +76,7 @@ internal sealed class KedaPoller : IAsyncDisposable
         await _closing.CancelAsync();
         await _listening;
         _closing.Dispose();
-        await _channel.DisposeAsync();
+        _channel.Dispose();
     }
 
     private static KedaAnswer Failed(RpcException exception) =>
