@@ -107,7 +107,12 @@ public class DecisionFoldProperties
                 }
 
                 var decision = workload.Step();
-                if (decision.IsDecided)
+                if (!fault.absent && workload.Readings().All(queue => queue.IsFresh(workload.Now)))
+                {
+                    // Not late yet: a service time just learned may still speak, or a recovery end.
+                    before = decision;
+                }
+                else if (decision.IsDecided)
                 {
                     decision.Replicas.Should().BeGreaterThanOrEqualTo(before.Replicas * (1 - 1e-12));
                     (decision.IsActive || !before.IsActive).Should().BeTrue();
@@ -165,7 +170,7 @@ public class DecisionFoldProperties
             // What the first step learned (a service time) may speak in the second; nothing may fall because of it alone.
             if (once.ServiceTimeSeconds == again.ServiceTimeSeconds && once.ServiceTimeSource == again.ServiceTimeSource)
             {
-                again.Should().Be(once);
+                (again with { FloorReplicas = 0 }).Should().Be(once with { FloorReplicas = 0 });
             }
         }).Check(Quick);
     }

@@ -1,0 +1,187 @@
+using GpuExternalScaler.Scaling.History;
+using GpuExternalScaler.Scaling.Policy;
+
+namespace GpuExternalScaler.Scaling.Tests.History;
+
+public class QueueHistoryTests
+{
+    private static readonly DateTimeOffset Start = new(2026, 1, 5, 9, 0, 0, TimeSpan.Zero);
+    private static readonly TimeSpan MaximumGap = TimeSpan.FromSeconds(20);
+
+    [Theory]
+    [InlineData(2, 5, 2)] // 10 busy
+    [InlineData(0.4, 50, 2)]
+    [InlineData(60, 0.2, 2)]
+    [InlineData(600, 0.1, 2)] // 10-minute jobs
+    [InlineData(2, 5, 10)] // counters every 10 s, as from the management list of 3.10
+    [InlineData(60, 0.2, 10)]
+    public void Steady_load_is_measured(double serviceTime, double perSecond, int counterInterval)
+    {
+        var work = new Work(serviceTime);
+        work.Run(Math.Max(120, 4 * serviceTime), perSecond, counterInterval);
+
+        work.History.MeasuredServiceTimeSeconds.Should().BeApproximately(serviceTime, serviceTime * 0.1);
+        work.History.ArrivalsPerSecond.Should().BeApproximately(perSecond, perSecond * 0.2);
+        work.History.CompletionsPerSecond.Should().BeApproximately(perSecond, perSecond * 0.25);
+    }
+
+    [Theory]
+    [InlineData(2)]
+    [InlineData(60)]
+    [InlineData(600)] // jobs longer than every window: ∫B ÷ acks alone would read three times too long
+    public void A_fivefold_step_does_not_bend_the_service_time(double serviceTime)
+    {
+        var work = new Work(serviceTime);
+        work.Run(4 * serviceTime + 120, 0.5, 2);
+        var worst = work.Run(3 * serviceTime + 120, 2.5, 2);
+
+        worst.Should().BeLessThan(0.25);
+    }
+
+    [Theory]
+    [InlineData(10)]
+    [InlineData(60)]
+    public void Jobs_that_become_three_times_as_long_are_followed_within_three_of_them(double serviceTime)
+    {
+        var work = new Work(serviceTime);
+        work.Run(6 * serviceTime + 120, 1, 2);
+        work.ServiceTime = 3 * serviceTime;
+
+        // Until the first long job ends there is nothing to learn from.
+        work.Run(3 * 3 * serviceTime + 15, 1, 2);
+
+        work.History.MeasuredServiceTimeSeconds.Should().BeApproximately(3 * serviceTime, 3 * serviceTime * 0.25);
+    }
+
+    [Fact]
+    public void The_service_time_is_kept_through_idleness_and_rates_fall_to_zero()
+    {
+        var work = new Work(2);
+        work.Run(120, 5, 2);
+        work.Run(600, 0, 2);
+
+        work.History.MeasuredServiceTimeSeconds.Should().BeApproximately(2, 0.3);
+        work.History.ArrivalsPerSecond.Should().Be(0);
+    }
+
+    [Fact]
+    public void Fewer_than_twenty_completions_measure_nothing()
+    {
+        var work = new Work(2);
+        work.Run(60, 0.3, 2);
+
+        work.History.MeasuredServiceTimeSeconds.Should().BeNull();
+    }
+
+    [Fact]
+    public void A_gap_is_not_integrated_over()
+    {
+        var history = new QueueHistory();
+        var at = Start;
+        for (var i = 0; i < 10; i++, at += TimeSpan.FromSeconds(2))
+        {
+            history.AddGauges(at, 10, 0, 0, ScalingPolicy.Default, MaximumGap);
+        }
+
+        history.AddGauges(at + TimeSpan.FromSeconds(60), 2, 0, 0, ScalingPolicy.Default, MaximumGap);
+
+        history.AverageBusy(TimeSpan.FromSeconds(60)).Should().Be(2);
+    }
+
+    [Fact]
+    public void A_queue_that_joins_brings_no_arrivals()
+    {
+        var work = new Work(2);
+        work.Run(60, 1, 2);
+        var before = work.History.ArrivalsPerSecond;
+
+        // 10,000 messages that were there all along.
+        work.QueueSetVersion++;
+        work.Extra = 10_000;
+        work.Run(40, 1, 2);
+
+        work.History.ArrivalsPerSecond.Should().BeLessThan(2 * before!.Value);
+    }
+
+    [Fact]
+    public void Expired_and_purged_messages_are_neither_completions_nor_negative_arrivals()
+    {
+        var work = new Work(2) { Extra = 10_000 };
+        work.Run(60, 1, 2);
+        work.Extra = 0;
+        work.Run(20, 1, 2);
+
+        work.History.ArrivalsPerSecond.Should().BeGreaterThanOrEqualTo(0);
+        work.History.CompletionsPerSecond.Should().BeLessThan(2);
+    }
+
+    [Fact]
+    public void A_copy_goes_its_own_way()
+    {
+        var work = new Work(2);
+        work.Run(60, 5, 2);
+        var copy = work.History.Clone();
+        var before = copy.AverageBusy(TimeSpan.FromSeconds(15));
+        work.Run(60, 50, 2);
+
+        copy.AverageBusy(TimeSpan.FromSeconds(15)).Should().Be(before);
+        copy.ArrivalsPerSecond.Should().BeApproximately(5, 1);
+        work.History.ArrivalsPerSecond.Should().BeGreaterThan(20);
+    }
+
+    /// <summary>Arrivals at fixed distances, unlimited slots, fixed service time: what the broker would show.</summary>
+    private sealed class Work(double serviceTime)
+    {
+        private readonly PriorityQueue<double, double> _busyUntil = new();
+        private double _now;
+        private double _arrived;
+        private long _completed;
+        private long _published;
+        private double _nextCounters;
+
+        public double ServiceTime { get; set; } = serviceTime;
+
+        public QueueHistory History { get; } = new();
+
+        public long Extra { get; set; }
+
+        public int QueueSetVersion { get; set; }
+
+        /// <summary>Runs, and gives the largest relative error of the service time on the way.</summary>
+        public double Run(double seconds, double perSecond, int counterInterval)
+        {
+            double worst = 0;
+            for (var end = _now + seconds; _now < end; _now += 2)
+            {
+                for (_arrived += 2 * perSecond; _arrived >= 1; _arrived--)
+                {
+                    var done = _now - 2 + (2 * _arrived / (2 * Math.Max(perSecond, 1e-9))) + ServiceTime;
+                    _busyUntil.Enqueue(done, done);
+                    _published++;
+                }
+
+                while (_busyUntil.TryPeek(out var done, out _) && done <= _now)
+                {
+                    _busyUntil.Dequeue();
+                    _completed++;
+                }
+
+                var at = Start + TimeSpan.FromSeconds(_now);
+                History.AddGauges(at, _busyUntil.Count, 0, QueueSetVersion, ScalingPolicy.Default, MaximumGap);
+                if (_now >= _nextCounters)
+                {
+                    _nextCounters = _now + counterInterval;
+                    History.AddCounters(new CounterSample(at, _busyUntil.Count + Extra, _completed, _published, -1), ScalingPolicy.Default);
+                    History.RenewServiceTime(ScalingPolicy.Default);
+                }
+
+                if (History.MeasuredServiceTimeSeconds is { } measured)
+                {
+                    worst = Math.Max(worst, Math.Abs(measured - ServiceTime) / ServiceTime);
+                }
+            }
+
+            return worst;
+        }
+    }
+}
