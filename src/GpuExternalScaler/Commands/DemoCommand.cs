@@ -20,16 +20,16 @@ internal static class DemoCommand
             DefaultValueFactory = _ => defaults.Speed,
             CustomParser = static result => ReadSpeed(result),
         };
-        var duration = new Option<TimeSpan>("--duration")
+        var duration = new Option<TimeSpan?>("--duration")
         {
-            Description = $"Simulated time, such as 10m, {DemoSettings.Durations.From.TotalMinutes}m to {DemoSettings.Durations.To.TotalHours}h.",
+            // The default in words: the library would write it as 00:16:00.
+            Description = $"Simulated time, {DemoSettings.Durations.From.TotalMinutes}m to {DemoSettings.Durations.To.TotalHours}h. [default: {defaults.Duration.TotalMinutes}m]",
             HelpName = "DURATION",
-            DefaultValueFactory = _ => defaults.Duration,
             CustomParser = static result => ReadDuration(result),
         };
         var command = new Command("demo", "Play a scripted workload against the server, with a stand-in broker, KEDA and HPA; needs nothing else.") { speed, duration };
         command.SetAction((result, cancellation) => RunAsync(
-            defaults with { Speed = result.GetValue(speed), Duration = result.GetValue(duration) },
+            defaults with { Speed = result.GetValue(speed), Duration = result.GetValue(duration) ?? defaults.Duration },
             ScreenFor,
             cancellation));
         return command;
@@ -59,7 +59,7 @@ internal static class DemoCommand
         return default;
     }
 
-    private static TimeSpan ReadDuration(ArgumentResult result)
+    private static TimeSpan? ReadDuration(ArgumentResult result)
     {
         var (from, to) = DemoSettings.Durations;
         if (SettingText.TryDuration(result.Tokens[0].Value, out var duration) && duration >= from && duration <= to)
@@ -67,7 +67,7 @@ internal static class DemoCommand
             return duration;
         }
 
-        result.AddError($"--duration must be a duration such as 10m, from {from.TotalMinutes}m to {to.TotalHours}h");
-        return default;
+        result.AddError($"--duration must be a duration such as 20m, from {from.TotalMinutes}m to {to.TotalHours}h");
+        return null;
     }
 }

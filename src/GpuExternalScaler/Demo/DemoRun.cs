@@ -29,6 +29,8 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
     private readonly HorizontalPodAutoscaler _hpa = new(settings.Hpa);
     private readonly KedaActivation _activation = new(settings.Cooldown);
     private KedaAnswer? _answer;
+    private int _asked;
+    private int _unanswered;
 
     /// <summary>Plays to the end, or until cancelled, which is an end like any other.</summary>
     /// <returns>What it came to.</returns>
@@ -48,7 +50,7 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
         }
 
         var summary = _cluster.Summarize();
-        foreach (var line in DemoText.Summary(summary, cancellation.IsCancellationRequested))
+        foreach (var line in DemoText.Summary(summary, _asked, _unanswered, cancellation.IsCancellationRequested))
         {
             screen.Write(line);
         }
@@ -56,7 +58,7 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
         return summary;
     }
 
-    private static ScaledObjectRef Trigger(DemoSettings settings) => new()
+    private ScaledObjectRef Trigger() => new()
     {
         Namespace = "demo",
         Name = settings.Queue,
@@ -78,7 +80,7 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
         try
         {
             await FirstSweepAsync(server, cancellation);
-            await using var keda = new KedaPoller(new Uri(server.Urls.First()), Trigger(settings));
+            await using var keda = new KedaPoller(new Uri(server.Urls.First()), Trigger());
             await keda.BeginAsync(cancellation);
             await screen.PlayAsync(() => PlayAsync(keda, server.Services.GetRequiredService<WorkloadRegistry>(), cancellation));
         }
@@ -119,8 +121,7 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
             if (now >= pollAt)
             {
                 pollAt += settings.PollingInterval;
-                _answer = await keda.PollAsync(cancellation);
-                if (_answer.Active is { } active)
+                if (Take(await keda.PollAsync(cancellation)).Active is { } active)
                 {
                     Activate(now, active, active ? "IsActive said true" : "not active for cooldownPeriod");
                 }
@@ -162,11 +163,18 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
             return;
         }
 
-        _answer = await keda.ReadMetricAsync(cancellation);
-        if (_answer.Value is { } value)
+        if (Take(await keda.ReadMetricAsync(cancellation)).Value is { } value)
         {
             _cluster.ScaleTo(_hpa.Sync(now, current, value, keda.Target), now);
         }
+    }
+
+    private KedaAnswer Take(KedaAnswer answer)
+    {
+        _asked++;
+        _unanswered += answer.Error is null ? 0 : 1;
+        _answer = answer;
+        return answer;
     }
 
     private void Show(TimeSpan now, double target, WorkloadRegistry registry, bool keep)

@@ -13,11 +13,11 @@ internal static class DemoText
         Line($"  pods      one GPU each, {settings.ColdStart.TotalSeconds:0} s from asking to the first message (+/- {settings.Spread:0%}); from 0 to {settings.Hpa.MaxReplicas}"),
         Line($"  KEDA      pollingInterval {settings.PollingInterval.TotalSeconds:0} s, cooldownPeriod {settings.Cooldown.TotalSeconds:0} s (default 300 s), external-push"),
         Line($"  HPA       sync {settings.Hpa.SyncPeriod.TotalSeconds:0} s, tolerance {settings.Hpa.Tolerance:0.##}, up by max(+{settings.Hpa.ScaleUpPercent} %, +{settings.Hpa.ScaleUpPods}) per {settings.Hpa.ScaleUpPeriod.TotalSeconds:0} s, scale-down stabilisation {settings.Hpa.ScaleDownStabilization.TotalSeconds:0} s (default 300 s)"),
-        Line($"  columns   ready, unacked, consumers, saturation: as the server read them; answer: what KEDA was told; needs: that, in replicas; wanted, serving: pods"),
+        Line($"  columns   ready to saturation: as the server read them; answer, needs: value told to KEDA, in replicas; wanted, serving: pods"),
     ];
 
     /// <summary>What it came to.</summary>
-    public static IReadOnlyList<string> Summary(DemoSummary summary, bool stopped) =>
+    public static IReadOnlyList<string> Summary(DemoSummary summary, int asked, int unanswered, bool stopped) =>
     [
         Line($"{(stopped ? "Stopped" : "Done")} at {DemoRow.Time(summary.At)}"),
         Line($"  messages served       {summary.Served} of {summary.Published}"),
@@ -25,6 +25,7 @@ internal static class DemoText
         Line($"  wait                  {summary.MedianWait.TotalSeconds:0.0} s (P50), {summary.NinetyNinthWait.TotalSeconds:0.0} s (P99)"),
         Line($"  peak replicas         {summary.PeakReplicas}"),
         Line($"  replica-hours         {summary.ReplicaTime.TotalHours:0.00}, of which {summary.WorkTime.TotalHours:0.00} were work and the rest cold starts, slack and draining"),
+        Line($"  polls and syncs       {asked} over gRPC, {unanswered} of them without an answer"),
     ];
 
     private static string Line(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);

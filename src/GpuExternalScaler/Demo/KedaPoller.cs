@@ -37,38 +37,35 @@ internal sealed class KedaPoller : IAsyncDisposable
     /// <summary>What KEDA does when a ScaledObject appears: asks for the metric's specification, opens the stream.</summary>
     public async Task BeginAsync(CancellationToken cancellation)
     {
-        await ReadSpecAsync(cancellation);
+        await AskAsync(
+            async () =>
+            {
+                await ReadSpecAsync(cancellation);
+                return new KedaAnswer(null, null, null);
+            },
+            cancellation);
         _listening = ListenAsync(_closing.Token);
     }
 
     /// <summary>One turn of KEDA's poll: the value, then whether it is active.</summary>
-    public async Task<KedaAnswer> PollAsync(CancellationToken cancellation)
-    {
-        try
+    public Task<KedaAnswer> PollAsync(CancellationToken cancellation) => AskAsync(
+        async () =>
         {
+            await ReadSpecAsync(cancellation);
             var value = await ReadValueAsync(cancellation);
             var active = await _client.IsActiveAsync(_trigger, cancellationToken: cancellation);
             return new KedaAnswer(value, active.Result, null);
-        }
-        catch (RpcException exception) when (!cancellation.IsCancellationRequested)
-        {
-            return Failed(exception);
-        }
-    }
+        },
+        cancellation);
 
     /// <summary>What reaches the server when the HPA asks KEDA for the metric: the specification again, then the value.</summary>
-    public async Task<KedaAnswer> ReadMetricAsync(CancellationToken cancellation)
-    {
-        try
+    public Task<KedaAnswer> ReadMetricAsync(CancellationToken cancellation) => AskAsync(
+        async () =>
         {
             await ReadSpecAsync(cancellation);
             return new KedaAnswer(await ReadValueAsync(cancellation), null, null);
-        }
-        catch (RpcException exception) when (!cancellation.IsCancellationRequested)
-        {
-            return Failed(exception);
-        }
-    }
+        },
+        cancellation);
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -79,8 +76,20 @@ internal sealed class KedaPoller : IAsyncDisposable
         _channel.Dispose();
     }
 
-    private static KedaAnswer Failed(RpcException exception) =>
-        new(null, null, $"{exception.StatusCode}: {exception.Status.Detail}");
+    /// <summary>An error is an answer too: KEDA then changes nothing.</summary>
+    private async Task<KedaAnswer> AskAsync(Func<Task<KedaAnswer>> ask, CancellationToken cancellation)
+    {
+        try
+        {
+            return await ask();
+        }
+        catch (RpcException exception)
+        {
+            // gRPC reports a call that was cancelled as a call that failed.
+            cancellation.ThrowIfCancellationRequested();
+            return new KedaAnswer(null, null, $"{exception.StatusCode}: {exception.Status.Detail}");
+        }
+    }
 
     private async Task ReadSpecAsync(CancellationToken cancellation)
     {

@@ -9,7 +9,7 @@ internal sealed class LiveScreen(IAnsiConsole console, DemoSettings settings) : 
 {
     private const int Notes = 4;
 
-    // What is not rows: the table's head, two blank lines, progress, explanation (two lines when narrow), notes.
+    // What is not rows: the table's head, two blank lines, progress, two lines of explanation, notes.
     private const int OtherLines = 8 + Notes;
 
     // Room for the picture of the fleet beside all columns.
@@ -90,7 +90,9 @@ internal sealed class LiveScreen(IAnsiConsole console, DemoSettings settings) : 
             table.AddRow(CellsOf(now));
         }
 
-        return new Rows([table, new Text(""), Progress(), new Text(_why), .. _notes.Select(static note => new Text(note, new Style(Color.Grey)))]);
+        // Two lines for it always, or everything below would jump.
+        var why = _why.Length < console.Profile.Width ? _why + '\n' : _why;
+        return new Rows([table, new Text(""), Progress(), new Text(why), .. _notes.Select(static note => new Text(note, new Style(Color.Grey)))]);
     }
 
     private IEnumerable<IRenderable> CellsOf(DemoRow row)
