@@ -117,6 +117,8 @@ internal sealed class EndpointClient(string? caFile, TimeProvider timeProvider) 
             UseCookies = false,
             AutomaticDecompression = DecompressionMethods.GZip,
             ActivityHeadersPropagator = null,
+            // An answer given up is not worth reading on for the sake of its connection.
+            MaxResponseDrainSize = 0,
             // A name behind one URL may move to another address while its old one still accepts connections.
             PooledConnectionLifetime = TimeSpan.FromMinutes(5),
         };

@@ -64,8 +64,7 @@ internal static class ScalerServer
 
     private static void Listen(KestrelServerOptions kestrel, ScalerOptions options)
     {
-        kestrel.AddServerHeader = false;
-        kestrel.Limits.Http2.MaxStreamsPerConnection = StreamsPerConnection;
+        kestrel.UseGrpcLimits(StreamsPerConnection);
         kestrel.Listen(options.Grpc, static listen =>
         {
             listen.Protocols = HttpProtocols.Http2;
@@ -105,7 +104,6 @@ internal static class ScalerServer
         services.AddSingleton<ExternalScalerService>();
         services.AddGrpcTransport();
         services.AddSingleton<IGrpcCallObserver, RpcObserver>();
-        services.AddHostedService<HealthPublisher>();
     }
 
     private static void MapGrpc(WebApplication app) => app.MapWhen(
@@ -113,8 +111,6 @@ internal static class ScalerServer
         static grpc => grpc.UseRouting().UseEndpoints(static endpoints =>
         {
             endpoints.MapGrpcService<ExternalScalerService>();
-            endpoints.MapGrpcHealthService();
-            endpoints.MapGrpcReflectionService();
         }));
 
     private static void MapHttp(WebApplication app) => app.MapWhen(

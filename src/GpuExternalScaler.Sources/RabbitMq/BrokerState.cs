@@ -20,6 +20,12 @@ internal sealed class BrokerState
     /// <summary>How often the list is read only to learn the kinds of queues (4.0 has counters but no queue_info).</summary>
     internal static readonly TimeSpan KindsInterval = TimeSpan.FromMinutes(1);
 
+    /// <summary>
+    /// How long a queue's figures may be missing after it was declared or its node restarted. Where the metrics do not
+    /// name queues without figures, one missing for less is not yet called absent.
+    /// </summary>
+    internal static readonly TimeSpan StatisticsLag = TimeSpan.FromSeconds(10);
+
     private readonly Lock _gate = new();
     private readonly RabbitMqConnectionOptions _options;
     private readonly FaultSentences _sentences;
@@ -38,7 +44,7 @@ internal sealed class BrokerState
     private DateTimeOffset _listStartedAt;
     private bool _metricsSwept;
     private bool? _metricsHaveCounters;
-    private bool _metricsHaveKinds;
+    private bool _metricsHaveInfo;
     private int _metricsFailures;
     private int _metricsGaps;
 
@@ -92,7 +98,7 @@ internal sealed class BrokerState
             // Half an interval of tolerance: a timer that comes a millisecond early must not skip a whole turn.
             return ListIsNeeded
                 ? sinceLast >= _options.ManagementInterval - (_options.Interval / 2)
-                : !_metricsHaveKinds && sinceLast >= KindsInterval;
+                : !_metricsHaveInfo && sinceLast >= KindsInterval;
         }
     }
 
@@ -135,8 +141,8 @@ internal sealed class BrokerState
             _metricsFailures = queues > 0 ? 0 : _metricsFailures + 1;
             if (queues > 0)
             {
+                _metricsHaveInfo = !AnyPage(page => !page.HasInfoFamily);
                 SetMetricsReadings(sentAt, now, complete);
-                _metricsHaveKinds = AnyPage(page => page.HasKinds);
                 _metricsHaveCounters = !AnyPage(page => !page.HasDeliveryFamily);
                 AdvanceMetricsCounters(sentAt, now);
                 _status = _status with { GaugesFrom = RabbitMqEndpoint.Metrics, LastSuccessAt = startedAt };
@@ -445,7 +451,10 @@ internal sealed class BrokerState
             {
                 SetPresent(ref entry, in row, RabbitMqEndpoint.Metrics, sentAt);
             }
-            else if (complete && !row.Has(RowFields.Exists) && !ListVouchesFor(in entry, now))
+            else if (complete
+                && !row.Has(RowFields.Exists)
+                && (_metricsHaveInfo || sentAt - entry.LastKnownAt > StatisticsLag)
+                && !ListVouchesFor(in entry, now))
             {
                 SetAbsent(ref entry, RabbitMqEndpoint.Metrics, sentAt);
             }

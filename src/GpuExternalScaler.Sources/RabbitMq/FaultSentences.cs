@@ -8,7 +8,7 @@ internal sealed class FaultSentences(RabbitMqConnectionOptions options)
 {
     public string Describe(RabbitMqEndpoint kind, string endpoint, SourceReason reason, int status = 0)
     {
-        var what = kind == RabbitMqEndpoint.Metrics ? "metrics" : "management API";
+        var what = kind == RabbitMqEndpoint.Metrics ? "metrics endpoint" : "management API";
         var timeout = kind == RabbitMqEndpoint.Metrics ? options.NodeTimeout : options.ManagementTimeout;
         var subject = endpoint.Length == 0
             ? $"RabbitMQ connection '{options.Name}': the {what}"

@@ -50,8 +50,10 @@ internal sealed class NodePage
     /// <summary>Whether this broker has per-queue publish counters.</summary>
     public bool HasPublishFamily { get; private set; }
 
-    /// <summary>Whether the page tells the kinds of queues (4.1 and later).</summary>
-    public bool HasKinds { get; private set; }
+    /// <summary>
+    /// Whether the page names every queue with its kind, whether or not the queue has figures yet (4.1 and later).
+    /// </summary>
+    public bool HasInfoFamily { get; private set; }
 
     /// <summary>Reads a page; queues not yet known are added to the table.</summary>
     public void Read(ReadOnlySpan<byte> page, QueueTable table, DateTimeOffset now)
@@ -60,9 +62,9 @@ internal sealed class NodePage
         Node = "";
         BadValues = 0;
         IsRabbitMq = false;
-        HasKinds = false;
         HasDeliveryFamily = page.IndexOf("# TYPE rabbitmq_detailed_queue_messages_acked_total "u8) >= 0;
         HasPublishFamily = page.IndexOf("# TYPE rabbitmq_detailed_queue_exchange_messages_published_total "u8) >= 0;
+        HasInfoFamily = page.IndexOf("# TYPE rabbitmq_detailed_queue_info "u8) >= 0;
 
         var reader = new ExpositionReader(page);
         var familyName = default(ReadOnlySpan<byte>);
@@ -187,7 +189,7 @@ internal sealed class NodePage
                 row.Fields |= RowFields.Consumers;
                 break;
             case Family.Info:
-                HasKinds = true;
+                HasInfoFamily = true;
                 row.Kind = KindOf(labels);
                 row.Fields |= RowFields.Exists;
                 if (labels.TryGet("membership"u8, out var membership) && membership.Equals("leader"u8))

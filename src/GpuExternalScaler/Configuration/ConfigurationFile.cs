@@ -80,7 +80,8 @@ internal static class ConfigurationFile
         var connection = new RabbitMqConnectionOptions { Name = name };
         if (section.Section("metrics") is { } metrics)
         {
-            var urls = metrics.Texts("urls").Select(text => metrics.HttpUrl("urls", text)).OfType<Uri>().ToList();
+            var texts = metrics.Texts("urls");
+            var urls = texts.Select(text => metrics.HttpUrl("urls", text)).OfType<Uri>().ToList();
             var dns = metrics.Text("dns");
             HostAndPort? hosts = null;
             if (dns is not null)
@@ -95,7 +96,7 @@ internal static class ConfigurationFile
                 }
             }
 
-            if (urls.Count > 0 == (dns is not null))
+            if (texts.Count > 0 == (dns is not null))
             {
                 metrics.Error(dns is null ? "urls" : "dns", "give either urls (one for each node) or dns");
             }

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 
 namespace GpuExternalScaler.Configuration;
@@ -8,6 +9,8 @@ namespace GpuExternalScaler.Configuration;
 /// </summary>
 internal static class SettingText
 {
+    private static readonly SearchValues<char> DigitsAndPoint = SearchValues.Create("0123456789.");
+
     // Go's units (time.ParseDuration), longest first where one begins with another.
     private static readonly (string Unit, double Seconds)[] Units =
     [
@@ -59,7 +62,7 @@ internal static class SettingText
         double seconds = 0;
         while (rest.Length > 0)
         {
-            var digits = rest.IndexOfAnyExcept("0123456789.");
+            var digits = rest.IndexOfAnyExcept(DigitsAndPoint);
             if (digits <= 0 || !double.TryParse(rest[..digits], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number))
             {
                 return false;

@@ -15,7 +15,7 @@ internal static partial class LogMessages
     [LoggerMessage(11, LogLevel.Information, "Workload {Namespace}/{ScaledObject} trigger {Trigger} forgotten: nobody asked about it")]
     public static partial void WorkloadForgotten(this ILogger logger, string @namespace, string scaledObject, string trigger);
 
-    [LoggerMessage(12, "Workload {Namespace}/{ScaledObject} trigger {Trigger} is undecided: {Reason}: {Explanation}")]
+    [LoggerMessage(EventId = 12, Message = "Workload {Namespace}/{ScaledObject} trigger {Trigger} is undecided: {Reason}: {Explanation}")]
     public static partial void WorkloadUndecided(this ILogger logger, LogLevel level, string @namespace, string scaledObject, string trigger, string reason, string explanation);
 
     [LoggerMessage(13, LogLevel.Information, "Workload {Namespace}/{ScaledObject} trigger {Trigger} is decided again: {Reason}, value {Value}")]

@@ -83,6 +83,10 @@ internal sealed class ExternalScalerService(
             using var ending = Ending(context);
             await PushActivity(workload, responseStream, ending.Token);
         }
+        catch (OperationCanceledException)
+        {
+            // The end came while a slow reader kept a write waiting.
+        }
         finally
         {
             workload.StreamClosed(clock.Now);
@@ -130,7 +134,7 @@ internal sealed class ExternalScalerService(
                 var repeat = wakingSince is { } since && now - since <= RepeatForColdStarts * workload.Policy.ColdStart;
                 if (sent != active || (repeat && now - sentAt >= RepeatActive))
                 {
-                    await stream.WriteAsync(new IsActiveResponse { Result = active });
+                    await stream.WriteAsync(new IsActiveResponse { Result = active }, ending);
                     (sent, sentAt) = (active, now);
                 }
 

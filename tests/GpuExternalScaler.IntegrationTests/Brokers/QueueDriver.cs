@@ -124,8 +124,8 @@ public sealed class QueueDriver : IAsyncDisposable
 
     /// <summary>Finds one series by its whole text.</summary>
     /// <remarks>
-    /// RabbitMQ 3.10 writes quotes and backslashes of a name into a label as they are, later versions escape them; a
-    /// parser could not tell where such a name ends, but here the name is known.
+    /// RabbitMQ 3.10 writes quotes and backslashes of a name into a label as they are instead of escaping them. A parser
+    /// could not tell where such a name ends, but here the name is known.
     /// </remarks>
     private long? Read(string page, string gauge, string queue)
     {

@@ -40,15 +40,21 @@ public sealed class RabbitMqBroker : IAsyncDisposable
     public const string ScalerUser = "scaler";
     public const string ScalerPassword = "scaler-password";
 
-    // Debian's rabbitmq-server on the PATH changes to the user rabbitmq first; this is what it then runs.
-    private const string ServerScript = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+    private const string InstalledServers = "/usr/lib/rabbitmq/lib";
     private const string EpmdProgram = "/usr/bin/epmd";
 
-    // A cold start takes some six seconds on an idle machine with two cores.
+    // A start takes some four seconds on an idle machine with two cores.
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(90);
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(60);
 
-    private readonly TemporaryFolder _folder = new("broker");
+    private static readonly string[] PluginsUsed =
+    [
+        "rabbitmq_event_exchange", "rabbitmq_management", "rabbitmq_management_agent", "rabbitmq_prelaunch",
+        "rabbitmq_prometheus", "rabbitmq_web_dispatch",
+    ];
+
+    private readonly TemporaryFolder _folder;
+    private readonly string _serverScript;
     private readonly Dictionary<string, string?> _environment;
     private readonly int _epmdPort = LoopbackPorts.Reserve();
     private ChildProcess? _epmd;
@@ -57,8 +63,12 @@ public sealed class RabbitMqBroker : IAsyncDisposable
     public RabbitMqBroker(RabbitMqBrokerOptions? options = null)
     {
         options ??= new RabbitMqBrokerOptions();
+        // Before there is a folder to remove.
+        var installed = FindInstalledServer();
+        _folder = new TemporaryFolder("broker");
         ScalerPasswordFile = _folder.Write("scaler-password", ScalerPassword);
         AdminPasswordFile = _folder.Write("admin-password", AdminPassword);
+        _serverScript = LinkServer(installed);
         _environment = WriteConfiguration(options);
         Management = CreateHttpClient(ManagementUri, AdminUser, AdminPassword);
         ManagementAsScaler = CreateHttpClient(ManagementUri, ScalerUser, ScalerPassword);
@@ -123,7 +133,6 @@ public sealed class RabbitMqBroker : IAsyncDisposable
             throw new InvalidOperationException("The broker is running already.");
         }
 
-        Prerequisite.File(ServerScript, "RabbitMQ");
         var start = TimeProvider.System.GetTimestamp();
         if (_node is not null)
         {
@@ -134,7 +143,7 @@ public sealed class RabbitMqBroker : IAsyncDisposable
             Prerequisite.File(EpmdProgram, "Erlang's epmd"), ["-address", "127.0.0.1", "-port", $"{_epmdPort}"]);
         var complete = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         _node = ChildProcess.Start(
-            ServerScript,
+            _serverScript,
             [],
             _environment,
             _folder.Path,
@@ -242,6 +251,37 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         return client;
     }
 
+    private static string FindInstalledServer()
+    {
+        var installed = Directory.Exists(InstalledServers)
+            ? Directory.GetDirectories(InstalledServers, "rabbitmq_server-*").Order(StringComparer.Ordinal).LastOrDefault()
+            : null;
+        Prerequisite.File(Path.Combine(installed ?? InstalledServers, "sbin", "rabbitmq-server"), "RabbitMQ");
+        return installed!;
+    }
+
+    /// <summary>
+    /// Makes a RabbitMQ home that holds links to the installed one and only the plugins that can be enabled here: the
+    /// node reads every module of every plugin it finds when it starts, and that was a third of the time of a start.
+    /// </summary>
+    /// <returns>The script that becomes the node. (The rabbitmq-server on the PATH changes to another user first.)</returns>
+    private string LinkServer(string installed)
+    {
+        var home = _folder.CreateFolder("rabbitmq");
+        Directory.CreateSymbolicLink(Path.Combine(home, "sbin"), Path.Combine(installed, "sbin"));
+        var plugins = Directory.CreateDirectory(Path.Combine(home, "plugins"));
+        foreach (var plugin in new DirectoryInfo(Path.Combine(installed, "plugins")).EnumerateFileSystemInfos())
+        {
+            if (!plugin.Name.StartsWith("rabbitmq_", StringComparison.Ordinal)
+                || Array.Exists(PluginsUsed, used => plugin.Name.StartsWith($"{used}-", StringComparison.Ordinal)))
+            {
+                Directory.CreateSymbolicLink(Path.Combine(plugins.FullName, plugin.Name), plugin.FullName);
+            }
+        }
+
+        return Path.Combine(home, "sbin", "rabbitmq-server");
+    }
+
     private Dictionary<string, string?> WriteConfiguration(RabbitMqBrokerOptions options)
     {
         var definitions = _folder.Write("definitions.json", JsonSerializer.Serialize(new
@@ -302,6 +342,7 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         environment["HOME"] = _folder.CreateFolder("home");
         environment["ERL_EPMD_ADDRESS"] = "127.0.0.1";
         environment["ERL_EPMD_PORT"] = $"{_epmdPort}";
+        environment["RABBITMQ_SCRIPTS_DIR"] = Path.GetDirectoryName(_serverScript);
         environment["RABBITMQ_CONF_ENV_FILE"] = _folder.Write("rabbitmq-env.conf", "");
         environment["RABBITMQ_NODENAME"] = $"rabbit-{AmqpPort}@localhost";
         environment["RABBITMQ_DIST_PORT"] = $"{LoopbackPorts.Reserve()}";

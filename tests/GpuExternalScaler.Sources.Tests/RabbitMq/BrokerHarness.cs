@@ -1,0 +1,142 @@
+using System.Globalization;
+using System.Text;
+using GpuExternalScaler.Scaling.Readings;
+using GpuExternalScaler.Sources.RabbitMq;
+
+namespace GpuExternalScaler.Sources.Tests.RabbitMq;
+
+/// <summary>Feeds answers to a <see cref="BrokerState"/> on a clock of its own, one sweep every two seconds.</summary>
+internal sealed class BrokerHarness
+{
+    public static readonly RabbitMqConnectionOptions Both = new()
+    {
+        Name = "main",
+        MetricsUrls = [new Uri("http://n1:15692")],
+        Management = new RabbitMqManagementOptions { Url = new Uri("http://n1:15672") },
+    };
+
+    private readonly BrokerState _state;
+
+    public BrokerHarness(RabbitMqConnectionOptions? options = null, int absentLimit = 10_000) =>
+        _state = new BrokerState(options ?? Both, new QueueTable(absentLimit));
+
+    public DateTimeOffset Now { get; private set; } = new(2026, 11, 22, 10, 0, 0, TimeSpan.Zero);
+
+    public BrokerReadings Current => _state.Current;
+
+    public bool ManagementIsDue => _state.ManagementIsDue(Now);
+
+    public QueueReading this[string queue] => Current.Read("/", queue);
+
+    public void Wait(double seconds) => Now += TimeSpan.FromSeconds(seconds);
+
+    /// <summary>One sweep of the metrics, two seconds after the one before. An answer is a page, or a reason.</summary>
+    public SweepOutcome Sweep(params object[] answers) => Sweep(true, answers);
+
+    public SweepOutcome Sweep(bool allAsked, params object[] answers)
+    {
+        Wait(2);
+        var nodes = answers.Select((answer, i) => new NodeAnswer($"n{i + 1}:15692", ToAnswer(answer))).ToArray();
+        return _state.ApplyMetrics(Now, Now, Now, nodes, allAsked);
+    }
+
+    public SweepOutcome List(params object[] answers) => List(false, answers);
+
+    public SweepOutcome List(bool statisticsDisabled, params object[] answers) =>
+        _state.ApplyManagement(Now, Now, "n1:15672", Array.ConvertAll(answers, ToAnswer), statisticsDisabled);
+
+    public static EndpointAnswer ToAnswer(object answer)
+    {
+        if (answer is SourceReason reason)
+        {
+            return new EndpointAnswer(reason);
+        }
+
+        var bytes = answer as byte[] ?? Encoding.UTF8.GetBytes((string)answer);
+        return new EndpointAnswer(bytes, bytes.Length);
+    }
+
+    public static string Data(string file) =>
+        File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "RabbitMq", "Data", file));
+}
+
+/// <summary>Composes a node's page as 3.10 (no counters) or 4.x would write it.</summary>
+internal sealed class PageText(string node)
+{
+    private readonly StringBuilder _lines = new();
+    private bool _hasCounters;
+    private bool _hasPublish;
+    private bool _hasInfo;
+
+    /// <summary>The broker knows delivery and publish counters, whether or not any queue has some.</summary>
+    public PageText WithCounters()
+    {
+        _hasCounters = true;
+        _hasPublish = true;
+        return this;
+    }
+
+    public PageText WithoutPublish()
+    {
+        _hasPublish = false;
+        return this;
+    }
+
+    public PageText WithInfo()
+    {
+        _hasInfo = true;
+        return this;
+    }
+
+    public PageText Queue(string queue, long ready = 0, long unacked = 0, long? consumers = 0, string vhost = "/")
+    {
+        Line("messages_ready", queue, ready, vhost: vhost);
+        Line("messages_unacked", queue, unacked, vhost: vhost);
+        return consumers is null ? this : Consumers(queue, consumers.Value, vhost);
+    }
+
+    public PageText Consumers(string queue, long consumers, string vhost = "/") => Line("consumers", queue, consumers, vhost: vhost);
+
+    public PageText Info(string queue, string membership, string type = "rabbit_quorum_queue")
+    {
+        _hasInfo = true;
+        return Line("info", queue, 1, $",queue_type=\"{type}\",membership=\"{membership}\"");
+    }
+
+    public PageText Counters(
+        string queue, long acked = 0, long autoAck = 0, long autoGet = 0, long delivered = 0, long gets = 0, long redelivered = 0)
+    {
+        _hasCounters = true;
+        Line("messages_acked_total", queue, acked);
+        Line("messages_delivered_total", queue, autoAck);
+        Line("get_total", queue, autoGet);
+        Line("messages_delivered_ack_total", queue, delivered);
+        Line("get_ack_total", queue, gets);
+        Line("get_empty_total", queue, 1000);
+        return Line("messages_redelivered_total", queue, redelivered);
+    }
+
+    public PageText Published(string queue, string exchange, long published)
+    {
+        _hasPublish = true;
+        return Line("exchange_messages_published_total", queue, published, $",exchange=\"{exchange}\"");
+    }
+
+    public PageText Raw(string line)
+    {
+        _lines.Append(line).Append('\n');
+        return this;
+    }
+
+    public PageText Line(string metric, string queue, long value, string more = "", string vhost = "/") =>
+        Raw(string.Create(CultureInfo.InvariantCulture, $"rabbitmq_detailed_queue_{metric}{{vhost=\"{vhost}\",queue=\"{queue}\"{more}}} {value}"));
+
+    public static implicit operator string(PageText page) => page.ToString();
+
+    public override string ToString() =>
+        (_hasCounters ? "# TYPE rabbitmq_detailed_queue_messages_acked_total counter\n" : "")
+        + (_hasPublish ? "# TYPE rabbitmq_detailed_queue_exchange_messages_published_total counter\n" : "")
+        + (_hasInfo ? "# TYPE rabbitmq_detailed_queue_info gauge\n" : "")
+        + _lines
+        + $"rabbitmq_identity_info{{rabbitmq_node=\"{node}\",rabbitmq_cluster=\"c\"}} 1\n";
+}
