@@ -77,7 +77,7 @@ internal sealed class KedaPoller : IAsyncDisposable
     }
 
     /// <summary>An error is an answer too: KEDA then changes nothing.</summary>
-    private async Task<KedaAnswer> AskAsync(Func<Task<KedaAnswer>> ask, CancellationToken cancellation)
+    private static async Task<KedaAnswer> AskAsync(Func<Task<KedaAnswer>> ask, CancellationToken cancellation)
     {
         try
         {

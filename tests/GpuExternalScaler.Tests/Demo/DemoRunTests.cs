@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text.RegularExpressions;
 using GpuExternalScaler.Commands;
 using GpuExternalScaler.Demo;
 using Spectre.Console;
@@ -78,7 +79,7 @@ public class DemoRunTests
             return Task.CompletedTask;
         });
 
-        var lines = System.Text.RegularExpressions.Regex.Replace(output.ToString(), @"\x1b\[[0-9;?]*[A-Za-z]", "").Split('\n', '\r');
+        var lines = Regex.Replace(output.ToString(), @"\x1b\[[0-9;?]*[A-Za-z]", "", RegexOptions.NonBacktracking).Split('\n', '\r');
         lines.Should().OnlyContain(line => line.Length <= width);
         lines.Should().Contain(static line => line.Contains("consumer", StringComparison.Ordinal))
             .And.Contain(static line => line.Contains("49:00", StringComparison.Ordinal))
