@@ -24,6 +24,9 @@ internal sealed class DemoQueue
     /// <summary>How long each delivered message had waited, in order of delivery.</summary>
     public IReadOnlyList<TimeSpan> Waits => _waits;
 
+    /// <summary>How long each message that is ready has waited by now.</summary>
+    public IEnumerable<TimeSpan> WaitsSoFar(TimeSpan now) => _ready.Select(publishedAt => now - publishedAt);
+
     /// <summary>A message arrives.</summary>
     public void Publish(TimeSpan at) => _ready.Enqueue(at);
 

@@ -46,10 +46,23 @@ internal sealed record DemoRow
         Answer?.Error ?? Decision?.Reason.Code() ?? "-",
     ];
 
-    /// <summary>Names and widths of the columns; the last takes what is left.</summary>
-    public static IReadOnlyList<(string Name, int Width)> Columns { get; } =
+    /// <summary>
+    /// Names, names for a narrow terminal (without one the column is left out there), and widths; the last column takes
+    /// what is left.
+    /// </summary>
+    public static IReadOnlyList<(string Name, string? Narrow, int Width)> Columns { get; } =
     [
-        ("time", 5), ("phase", 6), ("ready", 5), ("unacked", 7), ("consumers", 9), ("saturation", 10), ("answer", 6), ("needs", 5), ("wanted", 6), ("serving", 7), ("reason", 0),
+        ("time", "time", 5),
+        ("phase", null, 6),
+        ("ready", "ready", 5),
+        ("unacked", "un-\nacked", 7),
+        ("consumers", "con-\nsumers", 9),
+        ("saturation", "satu-\nration", 10),
+        ("answer", "answer", 6),
+        ("needs", "needs", 5),
+        ("wanted", "wanted", 6),
+        ("serving", "serving", 7),
+        ("reason", "reason", 0),
     ];
 
     /// <summary>Minutes and seconds.</summary>

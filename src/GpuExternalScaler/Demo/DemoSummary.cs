@@ -5,9 +5,9 @@ namespace GpuExternalScaler.Demo;
 /// <param name="Published">Messages that arrived.</param>
 /// <param name="Served">Messages done.</param>
 /// <param name="Patience">A wait longer than this is late.</param>
-/// <param name="LateShare">Share of late ones among the messages delivered.</param>
-/// <param name="MedianWait">Half of the messages delivered waited no longer.</param>
-/// <param name="NinetyNinthWait">99 % of the messages delivered waited no longer.</param>
+/// <param name="LateShare">Share of late messages. One that still waits counts with its wait so far.</param>
+/// <param name="MedianWait">Half of the messages waited no longer.</param>
+/// <param name="NinetyNinthWait">99 % of the messages waited no longer.</param>
 /// <param name="PeakReplicas">Most pods wanted at any time.</param>
 /// <param name="ReplicaTime">Time GPUs were held, added up over the pods.</param>
 /// <param name="WorkTime">Time of work in the messages done.</param>
@@ -26,7 +26,7 @@ internal sealed record DemoSummary(
     /// <summary>Adds up a run.</summary>
     public static DemoSummary Of(TimeSpan at, DemoQueue queue, DemoFleet fleet, TimeSpan patience)
     {
-        var waits = queue.Waits.Order().ToList();
+        var waits = queue.Waits.Concat(queue.WaitsSoFar(at)).Order().ToList();
         return new DemoSummary(
             at,
             queue.Published,

@@ -20,11 +20,11 @@ internal static class DemoText
     public static IReadOnlyList<string> Summary(DemoSummary summary, int asked, int unanswered, bool stopped) =>
     [
         Line($"{(stopped ? "Stopped" : "Done")} at {DemoRow.Time(summary.At)}"),
-        Line($"  messages served       {summary.Served} of {summary.Published}"),
+        Line($"  messages served       {summary.Served} of {summary.Published} published"),
         Line($"  waited over {summary.Patience.TotalSeconds:0} s      {summary.LateShare * 100:0.0} %"),
         Line($"  wait                  {summary.MedianWait.TotalSeconds:0.0} s (P50), {summary.NinetyNinthWait.TotalSeconds:0.0} s (P99)"),
         Line($"  peak replicas         {summary.PeakReplicas}"),
-        Line($"  replica-hours         {summary.ReplicaTime.TotalHours:0.00}, of which {summary.WorkTime.TotalHours:0.00} were work and the rest cold starts, slack and draining"),
+        Line($"  replica-hours         {summary.ReplicaTime.TotalHours:0.00}, of which {summary.WorkTime.TotalHours:0.00} were work"),
         Line($"  polls and syncs       {asked} over gRPC, {unanswered} of them without an answer"),
     ];
 

@@ -9,11 +9,12 @@ internal sealed class LiveScreen(IAnsiConsole console, DemoSettings settings) : 
 {
     private const int Notes = 4;
 
-    // What is not rows: the table's head, two blank lines, progress, two lines of explanation, notes.
-    private const int OtherLines = 8 + Notes;
+    // What is not rows: the table's head (two lines when narrow), two blank lines, progress, two lines of explanation, notes.
+    private const int OtherLines = 9 + Notes;
 
-    // Room for the picture of the fleet beside all columns.
-    private const int WideEnough = 118;
+    // Room for all columns under their full names, and for the picture of the fleet beside them.
+    private const int WideEnough = 98;
+    private const int WideEnoughForFleet = 118;
     private const int BarWidth = 20;
 
     private readonly List<DemoRow> _rows = [];
@@ -25,6 +26,8 @@ internal sealed class LiveScreen(IAnsiConsole console, DemoSettings settings) : 
     private int MostRows => Math.Clamp(console.Profile.Height - OtherLines, 4, 40);
 
     private bool IsWide => console.Profile.Width >= WideEnough;
+
+    private bool ShowsFleet => console.Profile.Width >= WideEnoughForFleet;
 
     /// <inheritdoc/>
     public override void Write(string line) => console.WriteLine(line);
@@ -69,13 +72,20 @@ internal sealed class LiveScreen(IAnsiConsole console, DemoSettings settings) : 
     private Rows Render()
     {
         var table = new Table().Border(TableBorder.None).Expand();
-        foreach (var (name, width) in DemoRow.Columns)
+        foreach (var (name, narrow, width) in DemoRow.Columns)
         {
-            var column = new TableColumn(new Text(name, new Style(decoration: Decoration.Dim))).NoWrap().Padding(0, 0, 1, 0);
-            table.AddColumn(width > 0 ? column.Width(Math.Max(width, name.Length)).RightAligned() : column);
+            if ((IsWide ? name : narrow) is not { } title)
+            {
+                continue;
+            }
+
+            var column = new TableColumn(new Text(title, new Style(decoration: Decoration.Dim))).NoWrap();
+            table.AddColumn(width > 0
+                ? column.Width(IsWide ? width : title.Split('\n').Max(static line => line.Length)).RightAligned().Padding(0, 0, 1, 0)
+                : column.Padding(0, 0, ShowsFleet ? 1 : 0, 0));
         }
 
-        if (IsWide)
+        if (ShowsFleet)
         {
             table.AddColumn(new TableColumn(new Text("pods", new Style(decoration: Decoration.Dim))).NoWrap().Width(BarWidth).Padding(0, 0, 0, 0));
         }
@@ -100,10 +110,13 @@ internal sealed class LiveScreen(IAnsiConsole console, DemoSettings settings) : 
         var cells = row.Cells;
         for (var i = 0; i < cells.Count; i++)
         {
-            yield return new Text(cells[i], StyleOf(DemoRow.Columns[i].Name, row)) { Overflow = Overflow.Ellipsis };
+            if (IsWide || DemoRow.Columns[i].Narrow is not null)
+            {
+                yield return new Text(cells[i], StyleOf(DemoRow.Columns[i].Name, row)) { Overflow = Overflow.Ellipsis };
+            }
         }
 
-        if (IsWide)
+        if (ShowsFleet)
         {
             yield return Fleet(row);
         }

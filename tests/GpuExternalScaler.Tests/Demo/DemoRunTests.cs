@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.RegularExpressions;
 using GpuExternalScaler.Commands;
 using GpuExternalScaler.Demo;
+using GpuExternalScaler.Scaling.Deciding;
 using Spectre.Console;
 
 namespace GpuExternalScaler.Tests.Demo;
@@ -61,6 +62,7 @@ public class DemoRunTests
 
     [Theory]
     [InlineData(80)]
+    [InlineData(100)]
     [InlineData(140)]
     public async Task The_table_fits_the_terminal(int width)
     {
@@ -81,8 +83,9 @@ public class DemoRunTests
 
         var lines = Regex.Replace(output.ToString(), @"\x1b\[[0-9;?]*[A-Za-z]", "", RegexOptions.NonBacktracking).Split('\n', '\r');
         lines.Should().OnlyContain(line => line.Length <= width);
-        lines.Should().Contain(static line => line.Contains("consumer", StringComparison.Ordinal))
+        lines.Should().Contain(static line => line.Contains("sumers", StringComparison.Ordinal))
             .And.Contain(static line => line.Contains("49:00", StringComparison.Ordinal))
+            .And.Contain(static line => line.Contains("service_time_unknown", StringComparison.Ordinal))
             .And.Contain(static line => line.Contains("[not markup]", StringComparison.Ordinal));
     }
 
@@ -90,7 +93,7 @@ public class DemoRunTests
     {
         At = TimeSpan.FromMinutes(minute),
         Phase = DemoPhase.Spike,
-        Decision = null,
+        Decision = new ScalingDecision { Reason = DecisionReason.ServiceTimeUnknown, Ready = 12345, Unacked = 40, Consumers = 40, Saturation = 1 },
         Answer = new KedaAnswer(1234, null, null),
         Target = 100,
         Wanted = 13,

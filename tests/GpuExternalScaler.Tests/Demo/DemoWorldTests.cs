@@ -143,6 +143,13 @@ public class DemoWorldTests
         summary.MedianWait.Should().Be(S(10));
         summary.NinetyNinthWait.Should().Be(S(19.8));
         summary.LateShare.Should().Be(0.5);
+
+        for (var i = 0; i < 200; i++)
+        {
+            queue.Publish(S(45));
+        }
+
+        DemoSummary.Of(S(60), queue, fleet, S(10)).LateShare.Should().Be(0.75, "those still waiting have waited 15 s");
         DemoSummary.Of(S(60), new DemoQueue(), fleet, S(10)).MedianWait.Should().Be(TimeSpan.Zero);
     }
 
