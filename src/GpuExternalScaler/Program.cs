@@ -6,6 +6,7 @@ var root = new RootCommand("GPU External Scaler: tells KEDA how many GPU replica
 {
     config,
     ServeCommand.Create(config),
+    DemoCommand.Create(),
 };
 root.SetAction((result, cancellation) => ServeCommand.RunAsync(result.GetValue(config)!, cancellation));
 

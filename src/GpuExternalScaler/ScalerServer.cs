@@ -20,7 +20,7 @@ internal static class ScalerServer
     private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(8);
 
     /// <summary>A server ready to run. Nothing is contacted and no port is taken before it starts.</summary>
-    public static WebApplication Build(ScalerOptions options, Action<ILoggingBuilder>? logging = null)
+    public static WebApplication Build(ScalerOptions options, Action<ILoggingBuilder>? logging = null, TimeProvider? time = null)
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = "gpu-external-scaler" });
 
@@ -31,7 +31,7 @@ internal static class ScalerServer
         builder.Services.Configure<HostOptions>(static host => host.ShutdownTimeout = ShutdownTimeout);
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options));
 
-        AddScaler(builder.Services, options);
+        AddScaler(builder.Services, options, time ?? TimeProvider.System);
         var app = builder.Build();
         MapGrpc(app);
         MapHttp(app);
@@ -77,10 +77,10 @@ internal static class ScalerServer
         kestrel.Listen(options.Http, static listen => listen.Protocols = HttpProtocols.Http1);
     }
 
-    private static void AddScaler(IServiceCollection services, ScalerOptions options)
+    private static void AddScaler(IServiceCollection services, ScalerOptions options, TimeProvider time)
     {
         services.AddSingleton(options);
-        services.AddSingleton(static _ => new MonotonicClock(TimeProvider.System));
+        services.AddSingleton(_ => new MonotonicClock(time));
         services.AddSingleton<ScalerMetrics>();
         services.AddSingleton<SweepJournal>();
         services.AddSingleton(static provider => new BrokerConnections(
