@@ -1,6 +1,8 @@
 using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Evaluation;
 using GpuExternalScaler.GrpcTransport;
+using GpuExternalScaler.GrpcTransport.Health;
+using GpuExternalScaler.GrpcTransport.Reflection;
 using GpuExternalScaler.Observability;
 using GpuExternalScaler.Observability.Exposition;
 using GpuExternalScaler.Rpc;
@@ -103,6 +105,9 @@ internal static class ScalerServer
         services.AddSingleton<MetadataWarnings>();
         services.AddSingleton<ExternalScalerService>();
         services.AddGrpcTransport();
+        services.AddGrpcHealth();
+        services.AddGrpcReflection();
+        services.AddHostedService<HealthPublisher>();
         services.AddSingleton<IGrpcCallObserver, RpcObserver>();
     }
 
@@ -111,6 +116,8 @@ internal static class ScalerServer
         static grpc => grpc.UseRouting().UseEndpoints(static endpoints =>
         {
             endpoints.MapGrpcService<ExternalScalerService>();
+            endpoints.MapGrpcHealth();
+            endpoints.MapGrpcReflection();
         }));
 
     private static void MapHttp(WebApplication app) => app.MapWhen(
