@@ -50,7 +50,8 @@ public class DemoClockTests
             using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1), _clock);
             try
             {
-                while (await timer.WaitForNextTickAsync(stopping.Token))
+                // Like a server's loop: not bound to the test runner's synchronisation context, which would run it later.
+                while (await timer.WaitForNextTickAsync(stopping.Token).ConfigureAwait(false))
                 {
                     seen.Add(_clock.Elapsed.TotalSeconds);
                 }
