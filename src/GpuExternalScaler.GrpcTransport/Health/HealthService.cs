@@ -1,5 +1,5 @@
-using Grpc.Core;
 using GpuExternalScaler.GrpcTransport.Health.V1;
+using Grpc.Core;
 using Microsoft.Extensions.Hosting;
 
 namespace GpuExternalScaler.GrpcTransport.Health;

@@ -1,6 +1,6 @@
 using Google.Protobuf.Reflection;
-using Grpc.Core;
 using GpuExternalScaler.GrpcTransport.Reflection.V1;
+using Grpc.Core;
 
 namespace GpuExternalScaler.GrpcTransport.Reflection;
 

@@ -1,8 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
-using Grpc.Core;
 using GpuExternalScaler.GrpcTransport.Tests.Protocol;
 using GpuExternalScaler.GrpcTransport.Tests.Server;
+using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 

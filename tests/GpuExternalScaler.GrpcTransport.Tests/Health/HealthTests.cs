@@ -1,10 +1,10 @@
-using Grpc.Core;
 using GpuExternalScaler.GrpcTransport.Health;
 using GpuExternalScaler.GrpcTransport.Health.V1;
 using GpuExternalScaler.GrpcTransport.Tests.Server;
+using Grpc.Core;
 using Microsoft.Extensions.DependencyInjection;
-using HealthClient = GpuExternalScaler.GrpcTransport.Health.V1.Health.HealthClient;
 using static GpuExternalScaler.GrpcTransport.Health.V1.HealthCheckResponse.Types;
+using HealthClient = GpuExternalScaler.GrpcTransport.Health.V1.Health.HealthClient;
 
 namespace GpuExternalScaler.GrpcTransport.Tests.Health;
 

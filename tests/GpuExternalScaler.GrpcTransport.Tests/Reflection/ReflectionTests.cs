@@ -1,9 +1,9 @@
 using Google.Protobuf.Reflection;
-using Grpc.Core;
 using GpuExternalScaler.GrpcTransport.Health;
 using GpuExternalScaler.GrpcTransport.Reflection;
 using GpuExternalScaler.GrpcTransport.Reflection.V1;
 using GpuExternalScaler.GrpcTransport.Tests.Server;
+using Grpc.Core;
 using V1Alpha = GpuExternalScaler.GrpcTransport.Reflection.V1Alpha;
 
 namespace GpuExternalScaler.GrpcTransport.Tests.Reflection;

@@ -1,6 +1,6 @@
 using System.Net;
-using Grpc.Core;
 using GpuExternalScaler.GrpcTransport.Tests.Protocol;
+using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 

@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
-using Grpc.Core;
 using GpuExternalScaler.GrpcTransport.Tests.Protocol;
+using Grpc.Core;
 
 namespace GpuExternalScaler.GrpcTransport.Tests.Server;
 

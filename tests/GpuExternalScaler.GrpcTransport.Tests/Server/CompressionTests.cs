@@ -1,6 +1,6 @@
 using Google.Protobuf;
-using Grpc.Core;
 using GpuExternalScaler.GrpcTransport.Tests.Protocol;
+using Grpc.Core;
 
 namespace GpuExternalScaler.GrpcTransport.Tests.Server;
 

@@ -1,8 +1,8 @@
-using Grpc.Core;
 using GpuExternalScaler.GrpcTransport.Health;
 using GpuExternalScaler.GrpcTransport.Health.V1;
 using GpuExternalScaler.GrpcTransport.Reflection;
 using GpuExternalScaler.GrpcTransport.Reflection.V1;
+using Grpc.Core;
 using HealthClient = GpuExternalScaler.GrpcTransport.Health.V1.Health.HealthClient;
 
 namespace GpuExternalScaler.GrpcTransport.Tests.Server;

@@ -1,5 +1,5 @@
-using Grpc.Core;
 using GpuExternalScaler.GrpcTransport.Tests.Protocol;
+using Grpc.Core;
 using Microsoft.Extensions.Logging;
 
 namespace GpuExternalScaler.GrpcTransport.Tests.Server;

@@ -1,9 +1,9 @@
 using System.Buffers;
 using FsCheck;
 using FsCheck.Fluent;
-using Grpc.Core;
 using GpuExternalScaler.GrpcTransport.Tests.Server;
 using GpuExternalScaler.GrpcTransport.Wire;
+using Grpc.Core;
 
 namespace GpuExternalScaler.GrpcTransport.Tests.Wire;
 

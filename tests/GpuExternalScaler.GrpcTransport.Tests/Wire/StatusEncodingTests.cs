@@ -1,8 +1,8 @@
 using System.Text;
 using FsCheck;
 using FsCheck.Fluent;
-using Grpc.Core;
 using GpuExternalScaler.GrpcTransport.Wire;
+using Grpc.Core;
 
 namespace GpuExternalScaler.GrpcTransport.Tests.Wire;
 
