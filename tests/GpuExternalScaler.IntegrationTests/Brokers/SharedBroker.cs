@@ -23,3 +23,10 @@ public sealed class BrokerTests : ICollectionFixture<SharedBroker>
 {
     public const string Name = "shared broker";
 }
+
+/// <summary>A second shared broker, so that two sets of tests that mostly wait can wait side by side.</summary>
+[CollectionDefinition(Name)]
+public sealed class ConformanceBrokerTests : ICollectionFixture<SharedBroker>
+{
+    public const string Name = "conformance broker";
+}

@@ -7,7 +7,7 @@ using GpuExternalScaler.IntegrationTests.Servers;
 namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 
 /// <summary>KEDA's contract (rules K1 to K24) at the end of a grpc-go client, the library that KEDA uses.</summary>
-[Collection(BrokerTests.Name)]
+[Collection(ConformanceBrokerTests.Name)]
 public sealed class ConformanceTests(SharedBroker shared) : IAsyncLifetime
 {
     private readonly string _queue = SharedBroker.QueueName("conformance");
@@ -341,7 +341,7 @@ public sealed class ConformanceTests(SharedBroker shared) : IAsyncLifetime
     {
         foreach (var service in new[] { "", "liveness", "readiness" })
         {
-            (await _scaler.Grpc.CheckHealthAsync(service)).Status.Should().Be("SERVING");
+            await Eventually.SeesAsync(() => _scaler.Grpc.CheckHealthAsync(service), static health => health.Status == "SERVING", "SERVING");
         }
 
         (await _scaler.Grpc.CheckHealthAsync("other")).Code.Should().Be("NotFound");

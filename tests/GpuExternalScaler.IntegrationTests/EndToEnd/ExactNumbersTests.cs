@@ -117,19 +117,25 @@ public sealed class ExactNumbersTests(SharedBroker shared) : IAsyncLifetime
         await _scaler.FirstAnswerAsync(one);
         await _scaler.FirstAnswerAsync(ten);
 
-        // Six a second of half a second each: three of ten busy.
+        // Six a second of half a second each: three of ten busy, 3 ÷ 0.7 replicas.
+        var answers = new List<(long With1, long With10)>();
         using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(500), TimeProvider.System);
         for (var i = 0; i < 60 && await timer.WaitForNextTickAsync(); i++)
         {
             await Task.WhenAll(_driver.PublishAsync(_queue, 3), _driver.PublishAsync(other, 3));
+            if (i >= 40)
+            {
+                answers.Add(((await _scaler.Grpc.GetMetricsAsync(one)).Value.MetricValue, (await _scaler.Grpc.GetMetricsAsync(ten)).Value.MetricValue));
+            }
         }
 
-        // The two are sampled at different moments of the same rhythm, so equal means: well within one busy slot.
-        var a = (await _scaler.Grpc.GetMetricsAsync(one)).Value.MetricValue;
-        var b = (await _scaler.Grpc.GetMetricsAsync(ten)).Value.MetricValue;
-        a.Should().BeInRange(300, 560);
-        b.Should().BeInRange(300, 560);
-        Math.Abs(a - b).Should().BeLessThan(130);
+        // A sweep may catch six at once, three ending and three beginning: what exists is never given up while it is
+        // busy, so single answers differ. Their means do not.
+        var mean1 = answers.Average(static answer => answer.With1);
+        var mean10 = answers.Average(static answer => answer.With10);
+        mean1.Should().BeInRange(350, 550);
+        mean10.Should().BeInRange(350, 550);
+        Math.Abs(mean1 - mean10).Should().BeLessThan(70);
     }
 
     [Fact]
