@@ -1,3 +1,5 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Evaluation;
 using GpuExternalScaler.GrpcTransport;
@@ -52,6 +54,9 @@ internal static class ScalerServer
             {
                 console.UseUtcTimestamp = true;
                 console.TimestampFormat = "yyyy-MM-ddTHH:mm:ss.fffZ";
+
+                // The default writes an apostrophe as \u0027, for HTML that a log is not.
+                console.JsonWriterOptions = new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
             });
         }
         else
@@ -139,7 +144,7 @@ internal static class ScalerServer
     {
         // Made now, so that nothing measured from here on is lost.
         app.Services.GetRequiredService<MetricsPage>();
-        var logger = app.Services.GetRequiredService<ILogger<WebApplication>>();
+        var logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("GpuExternalScaler");
         app.Lifetime.ApplicationStarted.Register(() =>
         {
             var addresses = app.Urls.ToArray();

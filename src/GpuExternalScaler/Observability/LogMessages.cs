@@ -36,12 +36,12 @@ internal static partial class LogMessages
     [LoggerMessage(21, LogLevel.Warning, "Trigger metadata of {Namespace}/{ScaledObject} holds metricType: KEDA ignores it there; it belongs beside metadata, and AverageValue is the default")]
     public static partial void MetricTypeInMetadata(this ILogger logger, string @namespace, string scaledObject);
 
-    [LoggerMessage(30, LogLevel.Information, "RabbitMQ connection {Connection}: first sweep of {Endpoint} read {Queues} queues in {Milliseconds} ms")]
+    [LoggerMessage(30, LogLevel.Information, "First sweep of {Connection} by its {Endpoint} read {Queues} queues in {Milliseconds} ms")]
     public static partial void FirstSweep(this ILogger logger, string connection, string endpoint, int queues, double milliseconds);
 
-    [LoggerMessage(31, LogLevel.Warning, "RabbitMQ connection {Connection}: {Endpoint} fails: {Reason}: {Explanation}")]
+    [LoggerMessage(31, LogLevel.Warning, "Sweeping {Connection} by its {Endpoint} fails ({Reason}): {Explanation}")]
     public static partial void SweepFails(this ILogger logger, string connection, string endpoint, string reason, string explanation);
 
-    [LoggerMessage(32, LogLevel.Information, "RabbitMQ connection {Connection}: {Endpoint} works again after {Failures} failed sweeps")]
+    [LoggerMessage(32, LogLevel.Information, "Sweeping {Connection} by its {Endpoint} works again after {Failures} failed sweeps")]
     public static partial void SweepWorksAgain(this ILogger logger, string connection, string endpoint, int failures);
 }
