@@ -6,8 +6,6 @@ namespace GpuExternalScaler.GrpcTransport;
 /// <summary>Serves the calls of one method: everything that is the same for the four kinds.</summary>
 internal abstract class CallServing(IMethod method, ServingServices services)
 {
-    private readonly bool _requestsAreStreamed = method.Type is MethodType.ClientStreaming or MethodType.DuplexStreaming;
-
     public Task ServeAsync(HttpContext httpContext) =>
         HttpAdmission.TryAdmit(httpContext) ? ServeAdmittedAsync(httpContext) : Task.CompletedTask;
 
@@ -22,7 +20,7 @@ internal abstract class CallServing(IMethod method, ServingServices services)
         try
         {
             call.Begin();
-            call.LiftBodyLimits(_requestsAreStreamed);
+            call.LiftBodyLimits();
             await RunHandlerAsync(call);
             await call.EndAsync(call.Status);
         }

@@ -129,15 +129,17 @@ internal sealed class HttpServerCallContext : ServerCallContext, IDisposable
 
     /// <summary>
     /// Lifts Kestrel's limits on bodies. Messages have their own limit, and the requests of a stream may be hours apart.
+    /// The least rate must go for single requests too: Kestrel ends the whole connection for one that stalls, and with
+    /// it every stream KEDA has open (K1).
     /// </summary>
-    public void LiftBodyLimits(bool requestsAreStreamed)
+    public void LiftBodyLimits()
     {
         if (_httpContext.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } size)
         {
             size.MaxRequestBodySize = null;
         }
 
-        if (requestsAreStreamed && _httpContext.Features.Get<IHttpMinRequestBodyDataRateFeature>() is { } rate)
+        if (_httpContext.Features.Get<IHttpMinRequestBodyDataRateFeature>() is { } rate)
         {
             rate.MinDataRate = null;
         }

@@ -22,7 +22,10 @@ public interface IGrpcCallObserver
     /// <summary>A call has ended, and its handler with it.</summary>
     /// <param name="method">As given to <see cref="CallStarted"/>.</param>
     /// <param name="kind">As given to <see cref="CallStarted"/>.</param>
-    /// <param name="statusCode">The status sent, or CANCELLED where nobody was left to send it to.</param>
+    /// <param name="statusCode">
+    /// The status sent. A handler that was interrupted because its caller had gone counts as CANCELLED; one that
+    /// finished regardless counts as what it would have answered.
+    /// </param>
     /// <param name="elapsed">Since <see cref="CallStarted"/>.</param>
     void CallFinished(string method, MethodType kind, StatusCode statusCode, TimeSpan elapsed);
 }

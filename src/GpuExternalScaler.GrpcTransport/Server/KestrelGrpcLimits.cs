@@ -15,8 +15,9 @@ public static class KestrelGrpcLimits
     /// Sets the limits of the whole server.
     /// <list type="bullet">
     /// <item>Streams per connection: Kestrel's 100 would leave the 101st call hanging (K1).</item>
-    /// <item>No least rate for responses: it is enforced on the connection, so one reader that is slow on one stream
-    /// would cost everybody theirs. A slow reader's memory is bounded by flow control all the same.</item>
+    /// <item>No least rates for requests and responses. Kestrel enforces them by ending the connection: one stream that
+    /// is not read costs everybody theirs after some minutes, and so does one request whose body stalls for 5 s, if
+    /// only because the machine is busy. Memory is bounded by flow control all the same.</item>
     /// <item>Pings on a silent connection: without them the streams of a peer that vanished without a word stay open
     /// until TCP notices (K24).</item>
     /// <item>No <c>server</c> header: bytes in each answer that nobody reads.</item>
@@ -33,6 +34,7 @@ public static class KestrelGrpcLimits
         options.Limits.Http2.MaxStreamsPerConnection = maxStreamsPerConnection;
         options.Limits.Http2.KeepAlivePingDelay = PingAfterSilence;
         options.Limits.Http2.KeepAlivePingTimeout = PingAnswerWithin;
+        options.Limits.MinRequestBodyDataRate = null;
         options.Limits.MinResponseDataRate = null;
         return options;
     }

@@ -37,6 +37,9 @@ internal sealed class EchoServer : IAsyncDisposable
 
     public HttpMessageInvoker Raw { get; }
 
+    /// <summary>What <see cref="Raw"/> sends through; a channel over it shares its connection.</summary>
+    public HttpMessageHandler RawHandler => _rawHandler;
+
     public RecordingLogger Log { get; }
 
     public RecordingObserver Observer { get; }
@@ -51,7 +54,8 @@ internal sealed class EchoServer : IAsyncDisposable
         Action<WebApplication>? map = null,
         Action<GrpcTransportOptions>? options = null,
         Action<KestrelServerOptions>? kestrel = null,
-        HttpProtocols protocols = HttpProtocols.Http2)
+        HttpProtocols protocols = HttpProtocols.Http2,
+        Action<ListenOptions>? listen = null)
     {
         var log = new RecordingLogger();
         var observer = new RecordingObserver();
@@ -63,7 +67,11 @@ internal sealed class EchoServer : IAsyncDisposable
         {
             server.UseGrpcLimits();
             kestrel?.Invoke(server);
-            server.Listen(IPAddress.Loopback, 0, listener => listener.Protocols = protocols);
+            server.Listen(IPAddress.Loopback, 0, listener =>
+            {
+                listener.Protocols = protocols;
+                listen?.Invoke(listener);
+            });
         });
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(20));
         services?.Invoke(builder.Services);

@@ -59,13 +59,40 @@ public class ManyStreamsTests
     }
 
     [Fact]
-    public void K1_Limits_allow_ten_thousand_streams_and_no_slow_reader_ends_a_connection()
+    public async Task K1_A_request_that_stalls_costs_nobody_else_their_streams()
+    {
+        // Kestrel's least rate, had it its way, would end the connection about 2 s after the body has stalled.
+        await using var server = await EchoServer.StartAsync(kestrel: options =>
+            options.Limits.MinRequestBodyDataRate = new MinDataRate(240, TimeSpan.FromSeconds(1.1)));
+        using var channel = GrpcChannel.ForAddress(
+            server.Address, new GrpcChannelOptions { HttpHandler = server.RawHandler });
+        using var open = new Echo.EchoClient(channel).Duplex();
+        await open.RequestStream.WriteAsync(new EchoRequest { Text = "before" });
+        (await open.ResponseStream.MoveNext().Soon()).Should().BeTrue();
+
+        var stalled = new StreamedRequestContent();
+        var reply = server.PostAsync("/test.echo.v1.Echo/Unary", stalled);
+        var body = await stalled.Opened.Soon();
+        var frame = Frames.Of(new EchoRequest { Text = "late" });
+        await body.WriteAsync(frame.AsMemory(0, 3));
+        await body.FlushAsync();
+        await Task.Delay(TimeSpan.FromSeconds(5), TimeProvider.System);
+
+        await open.RequestStream.WriteAsync(new EchoRequest { Text = "after" });
+        (await open.ResponseStream.MoveNext().Soon()).Should().BeTrue();
+        await body.WriteAsync(frame.AsMemory(3));
+        stalled.Complete();
+        (await reply.Soon()).GrpcStatus.Should().Be(0);
+    }
+
+    [Fact]
+    public void K1_Limits_allow_ten_thousand_streams_and_nobody_slow_ends_a_connection()
     {
         var options = new KestrelServerOptions().UseGrpcLimits();
 
         options.Limits.Http2.MaxStreamsPerConnection.Should().Be(10_000);
         options.Limits.MinResponseDataRate.Should().BeNull();
-        options.Limits.MinRequestBodyDataRate.Should().NotBeNull("unary requests keep their protection");
+        options.Limits.MinRequestBodyDataRate.Should().BeNull();
         options.Limits.Http2.KeepAlivePingDelay.Should().BeLessThan(TimeSpan.FromMinutes(1));
         options.AddServerHeader.Should().BeFalse();
     }
