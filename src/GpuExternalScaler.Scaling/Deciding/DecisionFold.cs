@@ -41,14 +41,19 @@ public static class DecisionFold
         {
             state.FreshSince ??= now;
         }
+        else if (sums.AnyLate)
+        {
+            // Part of the queues comes back without consumers just like the whole.
+            BeginRecovery(state, afterOutage: false);
+        }
         else
         {
             state.FreshSince = null;
         }
 
         var history = state.History;
-        history.AddGauges(sums.NewestAt, sums.Busy, sums.Waiting, snapshot.QueueSetVersion, policy, sums.StaleAfter);
-        var newCounters = sums.AllFresh && sums.Counters is { } sample && history.AddCounters(sample, policy);
+        history.AddGauges(sums.NewestAt, sums.Busy, sums.Waiting, snapshot.QueueSetVersion, snapshot.QueueJoins, policy, sums.StaleAfter);
+        var newCounters = sums.PresentFresh && sums.Counters is { } sample && history.AddCounters(sample, policy);
         NoteCounterHealth(state, sums, now);
 
         var decision = policy.Mode == WorkloadMode.Job
@@ -147,7 +152,7 @@ public static class DecisionFold
         // not an average's business.
         var average = history.AverageBusy(history.AveragingWindow(policy));
         var steady = history.WaitingPersists ? Math.Max(average, sums.Busy) : average;
-        var saturationSlots = Math.Max(steady / policy.SaturationThreshold, sums.Busy);
+        var saturationSlots = Bounded(Math.Max(steady / policy.SaturationThreshold, sums.Busy));
 
         var (serviceTime, source) = history.MeasuredServiceTimeSeconds is { } measured
             ? (measured, ServiceTimeSource.Measured)
@@ -162,10 +167,10 @@ public static class DecisionFold
         double waitingThen = sums.Waiting;
         if (serviceTime is { } w)
         {
-            loadSlots = (arrivals is { } rate ? rate * w : steady) / policy.SaturationThreshold;
+            loadSlots = Bounded((arrivals is { } rate ? rate * w : steady) / policy.SaturationThreshold);
             if (arrivals is { } lambda)
             {
-                waitingThen = Math.Max(0, sums.Waiting + ((lambda - (slots / w)) * coldStart));
+                waitingThen = Bounded(Math.Max(0, sums.Waiting + ((lambda - (slots / w)) * coldStart)));
             }
 
             // Never more than one slot a message: ten 10-minute jobs are no reason for a hundred GPUs.
@@ -232,6 +237,11 @@ public static class DecisionFold
             return decision;
         }
 
+        if (state.HasAnswer && !sums.AllFresh)
+        {
+            decision = NotBelow(decision, state.LastAnswer.Replicas, state.LastAnswer.IsActive, DecisionReason.PartialReadings);
+        }
+
         if (state.Recovering)
         {
             // Through a short gap the HPA and KEDA remember; only the consumers need time to come back.
@@ -249,11 +259,6 @@ public static class DecisionFold
             }
         }
 
-        if (state.HasAnswer && !sums.AllFresh)
-        {
-            decision = NotBelow(decision, state.LastAnswer.Replicas, state.LastAnswer.IsActive, DecisionReason.PartialReadings);
-        }
-
         if (state.HasAnswer && state.CountersStaleSince is { } stale && now - stale < policy.HoldFor)
         {
             decision = NotBelow(decision, state.LastAnswer.Replicas, state.LastAnswer.IsActive, DecisionReason.CountersStale);
@@ -261,6 +266,9 @@ public static class DecisionFold
 
         return decision;
     }
+
+    // No number a broker or a policy can hold makes more than this; no infinity can become a NaN further on.
+    private static double Bounded(double slots) => Math.Min(slots, 1e12);
 
     private static ScalingDecision NotBelow(in ScalingDecision decision, double replicas, bool active, DecisionReason reason)
     {

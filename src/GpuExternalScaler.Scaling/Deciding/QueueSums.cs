@@ -18,7 +18,16 @@ internal ref struct QueueSums
     public long Busy;
     public long Waiting;
     public bool AnyFresh;
+
+    /// <summary>Whether every queue's figures are fresh, so that the sum may lower the answer.</summary>
     public bool AllFresh;
+
+    /// <summary>Whether every queue that exists has fresh figures, so that counters may be compared.</summary>
+    public bool PresentFresh;
+
+    /// <summary>Whether a queue's figures are late, and not merely a pattern's queue gone or new.</summary>
+    public bool AnyLate;
+
     public bool CountersUsable;
     public int Troubled;
 
@@ -37,16 +46,19 @@ internal ref struct QueueSums
         {
             Count = snapshot.Queues.Length,
             AllFresh = true,
+            PresentFresh = true,
             CountersUsable = true,
             Troubled = -1,
             ObservedAt = DateTimeOffset.MaxValue,
         };
         var counters = new CounterSums();
         DecisionReason? trouble = null;
+        DecisionReason? gone = null;
+        var known = 0;
         for (var i = 0; i < snapshot.Queues.Length; i++)
         {
             ref readonly var queue = ref snapshot.Queues[i];
-            if (queue.Kind == QueueKind.Stream)
+            if (queue is { Kind: QueueKind.Stream, Presence: QueuePresence.Present })
             {
                 sums.Undecided = DecisionReason.StreamUnsupported;
                 sums.Troubled = i;
@@ -54,6 +66,15 @@ internal ref struct QueueSums
                 return sums;
             }
 
+            if (queue.Presence == QueuePresence.Unobserved && snapshot.MatchedByPattern)
+            {
+                // A queue that was just created and has no figures yet: the others are not to blame.
+                sums.AllFresh = false;
+                sums.Troubled = sums.Troubled < 0 ? i : sums.Troubled;
+                continue;
+            }
+
+            known++;
             sums.ObservedAt = queue.ObservedAt < sums.ObservedAt ? queue.ObservedAt : sums.ObservedAt;
             sums.NewestAt = queue.ObservedAt > sums.NewestAt ? queue.ObservedAt : sums.NewestAt;
             sums.StaleAfter = queue.StaleAfter > sums.StaleAfter ? queue.StaleAfter : sums.StaleAfter;
@@ -61,40 +82,58 @@ internal ref struct QueueSums
             {
                 // The operator said what absence means, and it is proven: it is a figure, and it is zero.
                 sums.AnyFresh = true;
+                counters.AddFrozen(queue.Counters, messages: 0);
                 continue;
             }
 
-            sums.AddGauges(queue, policy);
-            if (queue.Presence == QueuePresence.Present && queue.IsFresh(now))
+            if (queue.Presence == QueuePresence.Absent)
             {
-                sums.AnyFresh = true;
+                // What it last held is no work any more; that the answer does not fall is the floors' business.
+                counters.AddFrozen(queue.Counters, queue.Counters.Messages);
             }
             else
             {
-                sums.AllFresh = false;
-                sums.Troubled = sums.Troubled < 0 ? i : sums.Troubled;
-                if (WhyGone(queue, snapshot.MatchedByPattern, policy, now) is { } why && (trouble is null || why > trouble))
-                {
-                    trouble = why;
-                    sums.Troubled = i;
-                }
+                sums.AddGauges(queue, policy);
+                counters.Add(queue.Counters, now);
             }
 
-            counters.Add(queue.Counters, now);
+            if (queue.Presence == QueuePresence.Present && queue.IsFresh(now))
+            {
+                sums.AnyFresh = true;
+                continue;
+            }
+
+            sums.AllFresh = false;
+            sums.PresentFresh &= queue.Presence == QueuePresence.Absent;
+            sums.Troubled = sums.Troubled < 0 ? i : sums.Troubled;
+            var why = WhyGone(queue, policy, now);
+            if (snapshot.MatchedByPattern && queue.Presence == QueuePresence.Absent)
+            {
+                // Gone from a pattern: nobody can tell whether on purpose, so it must not take the answer away as
+                // long as any of the others is there.
+                gone = why ?? gone;
+                continue;
+            }
+
+            sums.AnyLate = true;
+            if (why is { } reason && (trouble is null || reason > trouble))
+            {
+                trouble = reason;
+                sums.Troubled = i;
+            }
         }
 
-        if (trouble is not null && !(snapshot.MatchedByPattern && trouble == DecisionReason.QueueMissing && sums.AnyFresh))
-        {
-            sums.Undecided = trouble;
-        }
+        // With none of a pattern's queues there, or none known yet, there is nothing to decide on.
+        sums.Undecided = trouble
+            ?? (known == 0 ? DecisionReason.NotSampled : !sums.AnyFresh && !sums.AnyLate ? gone : null);
 
         sums.CountersUsable = counters.Usable;
-        sums.Counters = counters.Sample;
+        sums.Counters = counters.SampleAt(sums.NewestAt);
         return sums;
     }
 
     /// <summary>Why a queue without fresh figures is past holding on to, or null while it is not.</summary>
-    private static DecisionReason? WhyGone(in QueueReading queue, bool matchedByPattern, ScalingPolicy policy, DateTimeOffset now)
+    private static DecisionReason? WhyGone(in QueueReading queue, ScalingPolicy policy, DateTimeOffset now)
     {
         if (queue.Presence == QueuePresence.Unobserved)
         {
@@ -142,16 +181,34 @@ internal ref struct QueueSums
         private long _published;
         private long _firstDeliveries;
         private bool _any;
+        private bool _onlyFrozen;
+        private bool _frozen;
         private bool _missing;
         private bool _stale;
 
-        public readonly bool Usable => _any && !_missing && !_stale;
+        public readonly bool Usable => (_any || _onlyFrozen) && !_missing && !_stale;
 
-        public readonly CounterSample? Sample =>
-            Usable ? new CounterSample(_at, _messages, _completed, _published, _firstDeliveries) : null;
+        /// <summary>The sum; of queues that are all gone as of the sweep that proved it.</summary>
+        public readonly CounterSample? SampleAt(DateTimeOffset sweepAt) =>
+            Usable && (_any || _frozen) ? new CounterSample(_any ? _at : sweepAt, _messages, _completed, _published, _firstDeliveries) : null;
+
+        /// <summary>
+        /// A queue that is proven not to exist counts nothing any more: its totals are constants, whatever their age.
+        /// Were they left out, they would leave the sum and come back at full height with the queue.
+        /// </summary>
+        public void AddFrozen(in QueueCounters counters, long messages)
+        {
+            _onlyFrozen = !_any && !_missing;
+            if (counters.IsKnown && counters.Completed >= 0)
+            {
+                _frozen = true;
+                AddTotals(counters, messages);
+            }
+        }
 
         public void Add(in QueueCounters counters, DateTimeOffset now)
         {
+            _onlyFrozen = false;
             if (!counters.IsKnown || counters.Completed < 0)
             {
                 _missing = true;
@@ -162,13 +219,18 @@ internal ref struct QueueSums
 
             // The oldest: a sum is as old as its oldest part.
             _at = !_any || counters.ObservedAt < _at ? counters.ObservedAt : _at;
-            _messages += counters.Messages;
+            _any = true;
+            AddTotals(counters, counters.Messages);
+        }
+
+        private void AddTotals(in QueueCounters counters, long messages)
+        {
+            _messages += messages;
             _completed += counters.Completed;
             _published = _published < 0 || counters.Published < 0 ? -1 : _published + counters.Published;
             _firstDeliveries = _firstDeliveries < 0 || counters.Delivered < 0 || counters.Redelivered < 0
                 ? -1
                 : _firstDeliveries + Math.Max(0, counters.Delivered - counters.Redelivered);
-            _any = true;
         }
     }
 }

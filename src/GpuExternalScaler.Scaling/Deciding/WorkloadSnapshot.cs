@@ -17,6 +17,9 @@ public readonly ref struct WorkloadSnapshot
     /// </summary>
     public bool MatchedByPattern { get; init; }
 
-    /// <summary>Changes whenever the set of queues does, so that a new queue's messages do not read as arrivals.</summary>
+    /// <summary>Changes when the queues are others than before, so that nothing may be compared across the change.</summary>
     public int QueueSetVersion { get; init; }
+
+    /// <summary>Changes when queues joined that were never counted before: the messages they bring are no arrivals.</summary>
+    public int QueueJoins { get; init; }
 }

@@ -27,6 +27,8 @@ public sealed class QueueHistory
     private long _lastBusy;
     private int _waitingSamples;
     private int _queueSetVersion;
+    private int _queueJoins;
+    private bool _joined;
 
     /// <summary>Measured seconds of work in one message, kept through idleness and outages; null before the first.</summary>
     public double? MeasuredServiceTimeSeconds { get; private set; }
@@ -59,6 +61,8 @@ public sealed class QueueHistory
             _lastBusy = _lastBusy,
             _waitingSamples = _waitingSamples,
             _queueSetVersion = _queueSetVersion,
+            _queueJoins = _queueJoins,
+            _joined = _joined,
             MeasuredServiceTimeSeconds = MeasuredServiceTimeSeconds,
             ArrivalsPerSecond = ArrivalsPerSecond,
             CompletionsPerSecond = CompletionsPerSecond,
@@ -72,13 +76,19 @@ public sealed class QueueHistory
     /// Adds a gauge sample. Samples not newer than the last are ignored, so that a step between two sweeps changes
     /// nothing; a gap longer than <paramref name="maximumGap"/> starts anew, because nobody knows what happened in it.
     /// </summary>
-    public void AddGauges(DateTimeOffset at, long busy, long waiting, int queueSetVersion, ScalingPolicy policy, TimeSpan maximumGap)
+    public void AddGauges(DateTimeOffset at, long busy, long waiting, int queueSetVersion, int queueJoins, ScalingPolicy policy, TimeSpan maximumGap)
     {
         if (queueSetVersion != _queueSetVersion)
         {
-            // A queue that joined brings its messages along: they are no arrivals. Rates start anew; W stays.
+            // Other queues: rates start anew; W stays.
             _queueSetVersion = queueSetVersion;
             _countsCount = 0;
+        }
+
+        if (queueJoins != _queueJoins)
+        {
+            _queueJoins = queueJoins;
+            _joined = true;
         }
 
         if (at <= _lastGaugeAt)
@@ -91,6 +101,10 @@ public sealed class QueueHistory
             _busyCount = 0;
             _countsCount = 0;
             _waitingSamples = 0;
+
+            // What arrived before the gap says nothing about now.
+            ArrivalsPerSecond = null;
+            CompletionsPerSecond = null;
         }
         else
         {
@@ -101,7 +115,7 @@ public sealed class QueueHistory
         _waitingSamples = waiting > 0 ? Math.Min(_waitingSamples + 1, 2) : 0;
         _lastGaugeAt = at;
         _lastBusy = busy;
-        var point = new BusyPoint(at, _busyIntegral);
+        var point = new BusyPoint(at, _busyIntegral, busy);
 
         // Sweeps shorter than a quarter of a second in tests must not push the window out of the ring.
         var spacing = policy.MaximumWindow / (RingSize - 4);
@@ -143,7 +157,7 @@ public sealed class QueueHistory
                 // Inside a segment the integral is as good as straight.
                 var next = _busy[i + 1];
                 var part = (from - start.At) / (next.At - start.At);
-                start = new BusyPoint(from, start.Integral + (part * (next.Integral - start.Integral)));
+                start = new BusyPoint(from, start.Integral + (part * (next.Integral - start.Integral)), start.Busy);
             }
 
             return Math.Max(0, (newest.Integral - start.Integral) / (newest.At - start.At).TotalSeconds);
@@ -171,7 +185,14 @@ public sealed class QueueHistory
             _countsCount = 0;
         }
 
-        var point = new CountPoint(sample, _busyIntegral + ((sample.At - _lastGaugeAt).TotalSeconds * _lastBusy), _lastBusy);
+        if (_joined)
+        {
+            _joined = false;
+            TakeOverJoined(sample);
+        }
+
+        var (busyIntegral, busy) = BusyAt(sample.At);
+        var point = new CountPoint(sample, busyIntegral, busy);
         var spacing = policy.MinimumWindow / 16;
         if (_countsCount >= 2 && sample.At - _counts[_countsCount - 2].Sample.At < spacing)
         {
@@ -279,6 +300,49 @@ public sealed class QueueHistory
         return TimeSpan.FromSeconds(Math.Clamp(half, policy.MinimumWindow.TotalSeconds, policy.MaximumWindow.TotalSeconds));
     }
 
+    /// <summary>
+    /// The integral and the busy slots at the moment of the counters. They may be older than the newest gauges by as
+    /// much as a slow management list takes, so both are looked up and not guessed from the present.
+    /// </summary>
+    private (double Integral, long Busy) BusyAt(DateTimeOffset at)
+    {
+        if (_busyCount == 0 || at >= _lastGaugeAt)
+        {
+            return (_busyIntegral + ((at - _lastGaugeAt).TotalSeconds * _lastBusy), _lastBusy);
+        }
+
+        for (var i = _busyCount - 2; i >= 0; i--)
+        {
+            if (_busy[i].At <= at)
+            {
+                var next = _busy[i + 1];
+                var part = (at - _busy[i].At) / (next.At - _busy[i].At);
+                return (_busy[i].Integral + (part * (next.Integral - _busy[i].Integral)), part < 0.5 ? _busy[i].Busy : next.Busy);
+            }
+        }
+
+        return (_busy[0].Integral, _busy[0].Busy);
+    }
+
+    /// <summary>
+    /// A queue that joins brings its messages along, and its counters start at zero. So that the jump reads as no
+    /// arrivals, nothing is taken to have arrived in the one interval in which it joined.
+    /// </summary>
+    private void TakeOverJoined(in CounterSample sample)
+    {
+        if (_countsCount == 0)
+        {
+            return;
+        }
+
+        var last = _counts[_countsCount - 1].Sample;
+        var jump = sample.Messages - last.Messages + (sample.Completed - last.Completed);
+        for (var i = 0; i < _countsCount; i++)
+        {
+            _counts[i] = _counts[i] with { Sample = _counts[i].Sample with { Messages = _counts[i].Sample.Messages + jump } };
+        }
+    }
+
     // Long jobs need completions from long ago, short ones a fine recent past: keep the newer half as it is and every
     // second point of the older half, so that 64 points reach as far back as is needed.
     private void ThinOldestHalf()
@@ -297,7 +361,7 @@ public sealed class QueueHistory
         _countsCount = kept;
     }
 
-    private readonly record struct BusyPoint(DateTimeOffset At, double Integral);
+    private readonly record struct BusyPoint(DateTimeOffset At, double Integral, long Busy);
 
     private readonly record struct CountPoint(CounterSample Sample, double BusyIntegral, long Busy);
 }

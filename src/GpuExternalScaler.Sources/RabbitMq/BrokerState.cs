@@ -15,7 +15,7 @@ internal sealed class BrokerState
     internal const int FailuresBeforeFallback = 3;
 
     /// <summary>How long a node that answered once is expected in every sweep before its absence counts as normal.</summary>
-    internal static readonly TimeSpan NodeMemory = TimeSpan.FromMinutes(10);
+    internal static readonly TimeSpan NodeMemory = TimeSpan.FromHours(24);
 
     /// <summary>How often the list is read only to learn the kinds of queues (4.0 has counters but no queue_info).</summary>
     internal static readonly TimeSpan KindsInterval = TimeSpan.FromMinutes(1);
@@ -56,7 +56,7 @@ internal sealed class BrokerState
         _sentences = new FaultSentences(options);
         _table = table ?? new QueueTable();
         _status = new BrokerStatus { Connection = options.Name, Vhosts = options.Vhosts };
-        MetricsFreshFor = Max(2 * options.Interval, options.Interval + options.NodeTimeout);
+        MetricsFreshFor = Min(Max(2 * options.Interval, options.Interval + options.NodeTimeout), options.StaleAfter);
         ListFreshFor = 2.5 * options.ManagementInterval;
         ListStaleAfter = Max(options.StaleAfter, 3 * options.ManagementInterval);
         _current = new BrokerReadings(_table.Index(), [], _status);
@@ -300,6 +300,8 @@ internal sealed class BrokerState
     }
 
     private static TimeSpan Max(TimeSpan a, TimeSpan b) => a > b ? a : b;
+
+    private static TimeSpan Min(TimeSpan a, TimeSpan b) => a < b ? a : b;
 
     private static DateTimeOffset Max(DateTimeOffset a, DateTimeOffset b) => a > b ? a : b;
 

@@ -52,9 +52,9 @@ internal static class ServeCommand
         {
             await server.RunAsync(cancellation);
         }
-        catch (IOException exception)
+        catch (Exception exception) when (exception is IOException or System.Net.Sockets.SocketException)
         {
-            // Kestrel's own words: which address is in use.
+            // Kestrel's own words: which address is in use, or not this machine's.
             await Console.Error.WriteLineAsync(exception.Message);
             return ExitCode.Failed;
         }

@@ -67,7 +67,11 @@ internal sealed class ConfigurationSection
         {
             var name = KeyText(key);
             _known.Add(name);
-            if (value is YamlMappingNode mapping)
+            if (key is not YamlScalarNode { Value.Length: > 0 })
+            {
+                _errors.Add(new ConfigurationError(_path, key.Start.Line, key.Start.Column, "a name must be plain text"));
+            }
+            else if (value is YamlMappingNode mapping)
             {
                 yield return (name, new ConfigurationSection(mapping, PathOf(name), _errors));
             }

@@ -17,8 +17,8 @@ internal static class PolicyKeys
     /// <summary>All keys, by name.</summary>
     public static IReadOnlyDictionary<string, PolicyKey> All { get; } = new[]
     {
-        Number("saturationThreshold", "a number above 0, at most 1", static n => n is > 0 and <= 1, static (p, n) => p with { SaturationThreshold = n }),
-        Number("share", "a number above 0, at most 1", static n => n is > 0 and <= 1, static (p, n) => p with { Share = n }),
+        Number("saturationThreshold", "a number from 0.001 to 1", static n => n is >= 0.001 and <= 1, static (p, n) => p with { SaturationThreshold = n }),
+        Number("share", "a number from 0.001 to 1", static n => n is >= 0.001 and <= 1, static (p, n) => p with { Share = n }),
         Whole("concurrency", 1, 10_000, static (p, n) => p with { Concurrency = (int)n }),
         Whole("consumersPerReplica", 1, 10_000, static (p, n) => p with { ConsumersPerReplica = (int)n }),
         Duration("serviceTime", TimeSpan.FromMilliseconds(1), Day, static (p, d) => p with { ServiceTime = d }),

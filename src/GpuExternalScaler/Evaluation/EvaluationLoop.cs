@@ -17,6 +17,8 @@ internal sealed class EvaluationLoop(
     ILogger<EvaluationLoop> logger) : BackgroundService
 {
     private readonly HistoryShelf _histories = new(options.MaximumWorkloads);
+    private static readonly TimeSpan AskedRecently = TimeSpan.FromMinutes(2);
+    private readonly MatchingBudget _matching = new(TimeProvider.System);
     private readonly Dictionary<(string Connection, int Slot), double> _shares = [];
     private QueueReading[] _buffer = new QueueReading[16];
     private DateTimeOffset _sharesAt;
@@ -30,11 +32,12 @@ internal sealed class EvaluationLoop(
     public void Tick()
     {
         var now = clock.Now;
+        _matching.Reset();
         foreach (var workload in registry.All)
         {
-            if (registry.IsForgotten(workload, now))
+            if (registry.TryForget(workload, now))
             {
-                Forget(workload, now);
+                Forgotten(workload, now);
                 continue;
             }
 
@@ -53,7 +56,7 @@ internal sealed class EvaluationLoop(
         if (now - _sharesAt >= TimeSpan.FromSeconds(2))
         {
             _sharesAt = now;
-            CompareShares();
+            CompareShares(now);
         }
 
         if (now - _expiredAt >= TimeSpan.FromMinutes(1))
@@ -74,11 +77,18 @@ internal sealed class EvaluationLoop(
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(options.EvaluationInterval, clock.TimeProvider);
-        do
+        try
         {
-            Tick();
+            do
+            {
+                Tick();
+            }
+            while (await timer.WaitForNextTickAsync(stoppingToken));
         }
-        while (await timer.WaitForNextTickAsync(stoppingToken));
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // Being stopped is no failure, and must not end the host like one.
+        }
     }
 
     private void Evaluate(Workload workload, DateTimeOffset now)
@@ -92,9 +102,10 @@ internal sealed class EvaluationLoop(
         var readings = connection.Source.Current;
         var snapshot = new WorkloadSnapshot
         {
-            Queues = evaluation.Queues.Read(readings, workload.Policy.HoldFor, ref _buffer),
+            Queues = evaluation.Queues.Read(readings, now, workload.Policy.HoldFor, _matching, ref _buffer),
             MatchedByPattern = evaluation.Queues.IsPattern,
             QueueSetVersion = evaluation.Queues.Version,
+            QueueJoins = evaluation.Queues.Joins,
         };
         var decision = DecisionFold.Step(evaluation.State, snapshot, workload.Policy, now);
         workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + options.DecisionValidFor, readings.Fault));
@@ -110,10 +121,9 @@ internal sealed class EvaluationLoop(
         return new WorkloadEvaluation(state, new QueueBinding(workload.Trigger.Queues, workload.Trigger.Vhost));
     }
 
-    private void Forget(Workload workload, DateTimeOffset now)
+    private void Forgotten(Workload workload, DateTimeOffset now)
     {
         Shelve(workload, now);
-        registry.Remove(workload);
         if (workload.Evaluation is not null)
         {
             logger.WorkloadForgotten(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId);
@@ -128,12 +138,14 @@ internal sealed class EvaluationLoop(
         }
     }
 
-    private void CompareShares()
+    private void CompareShares(DateTimeOffset now)
     {
         _shares.Clear();
         foreach (var workload in registry.All)
         {
-            if (workload is { Evaluation: { } evaluation, Connection: { } connection })
+            // A trigger that was edited leaves its old self behind until that is forgotten; nobody asks it any more.
+            var wanted = workload.OpenStreams > 0 || now - workload.LastAskedAt <= AskedRecently;
+            if (wanted && workload is { Evaluation: { } evaluation, Connection: { } connection })
             {
                 foreach (var slot in evaluation.Queues.Slots)
                 {
@@ -192,5 +204,5 @@ internal sealed class EvaluationLoop(
     }
 
     private static HistoryKey KeyOf(Workload workload) =>
-        new(workload.Connection!.Name, workload.Trigger.Vhost, workload.Trigger.Queues.Canonical);
+        new(workload.Connection!.Name, workload.Trigger.Vhost, workload.Trigger.Queues.Canonical, workload.Policy.Concurrency);
 }

@@ -90,6 +90,7 @@ internal sealed class Workload
         var before = _published;
         Volatile.Write(ref _published, decision);
         if (before is null ||
+            before.ValidUntil < decision.Decision.DecidedAt || // it had run out, and streams had fallen silent
             before.Decision.IsDecided != decision.Decision.IsDecided ||
             before.Decision.IsActive != decision.Decision.IsActive ||
             before.WakesFromZero != decision.WakesFromZero)

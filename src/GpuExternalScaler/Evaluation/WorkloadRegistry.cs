@@ -10,6 +10,7 @@ namespace GpuExternalScaler.Evaluation;
 internal sealed class WorkloadRegistry(ScalerOptions options, BrokerConnections connections, MonotonicClock clock)
 {
     private readonly ConcurrentDictionary<WorkloadKey, Workload> _workloads = new();
+    private readonly Lock _gate = new();
     private int _count;
 
     /// <summary>Most workloads at once.</summary>
@@ -31,60 +32,63 @@ internal sealed class WorkloadRegistry(ScalerOptions options, BrokerConnections 
             return true;
         }
 
-        // Counted first: a thousand callers at once must not each see room for one.
-        if (Interlocked.Increment(ref _count) > options.MaximumWorkloads)
+        lock (_gate)
         {
-            Interlocked.Decrement(ref _count);
-            return false;
-        }
+            if (_workloads.TryGetValue(key, out workload))
+            {
+                return true;
+            }
 
-        var connection = connections.Find(trigger.Connection, trigger.Namespace, out _);
-        var added = new Workload(trigger, options.Defaults, connection, clock.Now);
-        workload = _workloads.GetOrAdd(key, added);
-        if (!ReferenceEquals(workload, added))
-        {
-            Interlocked.Decrement(ref _count);
-        }
+            if (_count >= options.MaximumWorkloads)
+            {
+                return false;
+            }
 
-        return true;
+            var connection = connections.Find(trigger.Connection, trigger.Namespace, out _);
+            workload = new Workload(trigger, options.Defaults, connection, clock.Now);
+            _workloads[key] = workload;
+            _count++;
+            return true;
+        }
     }
 
     /// <summary>The trigger's workload with a stream counted on it; null at the limit.</summary>
     public Workload? OpenStream(TriggerMetadata trigger)
     {
-        while (TryRegister(trigger, out var workload))
+        // Counted under the gate: a workload forgotten in between would never tell the stream anything.
+        lock (_gate)
         {
-            workload.StreamOpened();
-            if (_workloads.TryGetValue(workload.Key, out var registered) && ReferenceEquals(registered, workload))
+            if (!TryRegister(trigger, out var workload))
             {
-                return workload;
+                return null;
             }
 
-            // Forgotten between the two: a stream on it would never hear anything.
-            workload.StreamClosed(clock.Now);
+            workload.StreamOpened();
+            return workload;
         }
-
-        return null;
     }
 
-    /// <summary>Whether nobody asks about a workload any more.</summary>
-    public bool IsForgotten(Workload workload, DateTimeOffset now) =>
-        workload.OpenStreams == 0 && now - workload.LastAskedAt > options.ForgetAfter;
-
-    /// <summary>Forgets a workload.</summary>
-    public void Remove(Workload workload)
+    /// <summary>Forgets a workload that nobody has asked about for so long; false while somebody does.</summary>
+    public bool TryForget(Workload workload, DateTimeOffset now)
     {
-        if (!_workloads.TryRemove(new KeyValuePair<WorkloadKey, Workload>(workload.Key, workload)))
+        if (!IsForgotten(workload, now))
         {
-            return;
+            return false;
         }
 
-        // A stream that opened just before the removal believes that it is registered: make it true.
-        if (workload.OpenStreams > 0 && _workloads.TryAdd(workload.Key, workload))
+        lock (_gate)
         {
-            return;
-        }
+            // Asked again: a stream may have opened since.
+            if (!IsForgotten(workload, now) || !_workloads.TryRemove(new KeyValuePair<WorkloadKey, Workload>(workload.Key, workload)))
+            {
+                return false;
+            }
 
-        Interlocked.Decrement(ref _count);
+            _count--;
+            return true;
+        }
     }
+
+    private bool IsForgotten(Workload workload, DateTimeOffset now) =>
+        workload.OpenStreams == 0 && now - workload.LastAskedAt > options.ForgetAfter;
 }

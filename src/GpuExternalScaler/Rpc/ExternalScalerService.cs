@@ -30,7 +30,8 @@ internal sealed class ExternalScalerService(
     /// <inheritdoc/>
     public override async Task<IsActiveResponse> IsActive(ScaledObjectRef request, ServerCallContext context)
     {
-        var published = Decided(WorkloadOf(request));
+        RequireMetadataFits(request);
+        var published = Decided(WorkloadOf(Parse(request)));
         await SendDecisionNumber(context, published);
         return new IsActiveResponse { Result = published.Decision.IsActive };
     }
@@ -40,6 +41,7 @@ internal sealed class ExternalScalerService(
     {
         var scaledObject = request.ScaledObjectRef
             ?? throw Refuse(StatusCode.InvalidArgument, "scaledObjectRef is missing");
+        RequireMetadataFits(scaledObject);
         var trigger = Parse(scaledObject);
 
         // K14, K18: one metric, matched whatever its case, answered under the name that was asked for.
@@ -48,7 +50,7 @@ internal sealed class ExternalScalerService(
             throw Refuse(StatusCode.NotFound, $"no such metric; this trigger's metric is {trigger.MetricName}");
         }
 
-        var published = Decided(WorkloadOf(scaledObject, trigger));
+        var published = Decided(WorkloadOf(trigger));
         await SendDecisionNumber(context, published);
         var value = published.Decision.Value;
         return new GetMetricsResponse
@@ -74,8 +76,8 @@ internal sealed class ExternalScalerService(
     /// <inheritdoc/>
     public override async Task StreamIsActive(ScaledObjectRef request, IServerStreamWriter<IsActiveResponse> responseStream, ServerCallContext context)
     {
-        var trigger = Parse(request);
         RequireMetadataFits(request);
+        var trigger = Parse(request);
         warnings.Report(trigger);
         var workload = registry.OpenStream(trigger) ?? throw TooManyWorkloads();
         try
@@ -104,8 +106,12 @@ internal sealed class ExternalScalerService(
         try
         {
             // K23: once. The target is constant (K16), so there never is another.
-            await responseStream.WriteAsync(SpecOf(trigger));
+            await responseStream.WriteAsync(SpecOf(trigger), ending.Token);
             await UntilEnd(ending.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            // The end came while a slow reader kept the write waiting.
         }
         finally
         {
@@ -127,7 +133,7 @@ internal sealed class ExternalScalerService(
             var changed = workload.ActivityChanged;
             var now = clock.Now;
             var wait = Timeout.InfiniteTimeSpan;
-            if (workload.Published is { } published && Standing(published, now) is null)
+            if (workload.Published is { } published && WhyUnavailable(workload, published, now) is null)
             {
                 var active = published.Decision.IsActive;
                 wakingSince = published.WakesFromZero ? wakingSince ?? now : null;
@@ -177,11 +183,8 @@ internal sealed class ExternalScalerService(
         TriggerMetadata.Parse(request.Namespace, request.Name, request.ScalerMetadata, out var errors)
             ?? throw Refuse(StatusCode.InvalidArgument, "trigger metadata: " + string.Join("; ", errors));
 
-    private Workload WorkloadOf(ScaledObjectRef request) => WorkloadOf(request, Parse(request));
-
-    private Workload WorkloadOf(ScaledObjectRef request, TriggerMetadata trigger)
+    private Workload WorkloadOf(TriggerMetadata trigger)
     {
-        RequireMetadataFits(request);
         warnings.Report(trigger);
         if (connections.Find(trigger.Connection, trigger.Namespace, out var refusal) is null)
         {
@@ -202,6 +205,11 @@ internal sealed class ExternalScalerService(
 
     private PublishedDecision Decided(Workload workload)
     {
+        if (workload.Evaluation is { Queues.IsRefused: true })
+        {
+            throw Refuse(StatusCode.FailedPrecondition, "queueRegex takes too long to match against the queues there are; simplify it (counted repetitions such as {0,50} are the usual cause)");
+        }
+
         var published = workload.Published;
         var now = clock.Now;
         if (published is null)
@@ -209,13 +217,13 @@ internal sealed class ExternalScalerService(
             throw Refuse(StatusCode.Unavailable, "not sampled yet: the workload was registered just now; the next poll gets an answer");
         }
 
-        return Standing(published, now) is { } reason
+        return WhyUnavailable(workload, published, now) is { } reason
             ? throw Refuse(StatusCode.Unavailable, reason)
             : published;
     }
 
     /// <summary>Why a decision may not be given out, or null when it may (K20).</summary>
-    private static string? Standing(PublishedDecision published, DateTimeOffset now)
+    private static string? WhyUnavailable(Workload workload, PublishedDecision published, DateTimeOffset now)
     {
         var decision = published.Decision;
         if (now > published.ValidUntil)
@@ -226,6 +234,11 @@ internal sealed class ExternalScalerService(
         if (decision.IsDecided)
         {
             return null;
+        }
+
+        if (decision.Reason == DecisionReason.NotSampled && workload.Connection is { } connection && connection.Source.Current is { HasSwept: true } readings && !readings.CoversVhost(workload.Trigger.Vhost))
+        {
+            return $"{decision.Reason.Code()}: RabbitMQ connection '{connection.Name}' does not read the virtual host named by the key vhost: it is not among the connection's vhosts, or its user may not see it";
         }
 
         var which = decision is { Queues: > 1, TroubledQueue: >= 0 }

@@ -11,19 +11,41 @@ internal sealed record QueueSelector(IReadOnlyList<string> Names, string? Patter
     /// <summary>Longest pattern, in characters.</summary>
     public const int LongestPattern = 256;
 
-    // Building an automaton costs thousands of times what matching a name does, and KEDA sends the same few patterns
-    // for ever; past the bound somebody is inventing them.
-    private const int CachedPatterns = 4096;
+    // KEDA sends the same few patterns for ever; past the bound somebody is inventing them. Only the verdict is kept:
+    // an automaton grows with what it is matched against.
+    private const int RememberedPatterns = 4096;
     private const RegexOptions Options = RegexOptions.NonBacktracking | RegexOptions.CultureInvariant;
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(1);
-    private static readonly ConcurrentDictionary<string, Regex?> Compiled = new(StringComparer.Ordinal);
+    private static readonly ConcurrentDictionary<string, bool> Verdicts = new(StringComparer.Ordinal);
 
     /// <summary>Text that is equal for selectors that mean the same queues.</summary>
     public string Canonical => Pattern is null ? "names:" + string.Join(',', Names) : "pattern:" + Pattern;
 
+    /// <summary>Whether a pattern can be used. Remembered, since each RPC asks.</summary>
+    public static bool IsPattern(string pattern)
+    {
+        if (pattern.Length > LongestPattern)
+        {
+            return false;
+        }
+
+        if (!Verdicts.TryGetValue(pattern, out var valid))
+        {
+            valid = Compile(pattern) is not null;
+            if (Verdicts.Count >= RememberedPatterns)
+            {
+                Verdicts.Clear();
+            }
+
+            Verdicts.TryAdd(pattern, valid);
+        }
+
+        return valid;
+    }
+
     /// <summary>
-    /// The anchored expression for a pattern, or null when it is not one. Non-backtracking: a hostile pattern costs time
-    /// linear in the name, whatever it looks like; constructs that need backtracking are refused with the rest.
+    /// The anchored expression for a pattern, or null when it is not one. Non-backtracking: time is linear in the name;
+    /// constructs that need backtracking are refused with the rest.
     /// </summary>
     public static Regex? Compile(string pattern)
     {
@@ -32,31 +54,19 @@ internal sealed record QueueSelector(IReadOnlyList<string> Names, string? Patter
             return null;
         }
 
-        if (Compiled.TryGetValue(pattern, out var known))
-        {
-            return known;
-        }
-
-        Regex? regex = null;
         try
         {
             // Alone first: "a)|(b" must not slip out of the anchors by closing the group around it.
             _ = new Regex(pattern, Options, Limit);
-            regex = new Regex($@"\A(?:{pattern})\z", Options, Limit);
+            return new Regex($@"\A(?:{pattern})\z", Options, Limit);
         }
         catch (ArgumentException)
         {
+            return null;
         }
         catch (NotSupportedException)
         {
+            return null;
         }
-
-        if (Compiled.Count >= CachedPatterns)
-        {
-            Compiled.Clear();
-        }
-
-        Compiled.TryAdd(pattern, regex);
-        return regex;
     }
 }

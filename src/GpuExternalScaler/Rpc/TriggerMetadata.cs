@@ -14,6 +14,12 @@ internal sealed record TriggerMetadata
 
     private const int LongestName = 253;
 
+    // RabbitMQ's own limit, in bytes.
+    private const int LongestQueueName = 255;
+    private const int MostNames = 100;
+
+    private static readonly string TooManyNames = $"queue may hold at most {MostNames} names; use queueRegex for more";
+
     // KEDA's own: where and how it connects to us. They say nothing about the workload (K9).
     private static readonly HashSet<string> TransportKeys = new(StringComparer.Ordinal)
     {
@@ -154,7 +160,7 @@ internal sealed record TriggerMetadata
 
         if (pattern is not null)
         {
-            if (QueueSelector.Compile(pattern) is not null)
+            if (QueueSelector.IsPattern(pattern))
             {
                 return new QueueSelector([], pattern);
             }
@@ -163,14 +169,26 @@ internal sealed record TriggerMetadata
             return null;
         }
 
+        if (list!.Length > MostNames * LongestQueueName)
+        {
+            problems.Add(TooManyNames);
+            return null;
+        }
+
         // Named twice is counted once; the order is kept for messages, and sorted for identity.
-        var names = list!.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
+        var names = list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
             .Distinct(StringComparer.Ordinal)
             .Order(StringComparer.Ordinal)
             .ToList();
         if (names.Count == 0)
         {
             problems.Add("queue must hold at least one name");
+            return null;
+        }
+
+        if (names.Count > MostNames)
+        {
+            problems.Add(TooManyNames);
             return null;
         }
 

@@ -218,4 +218,21 @@ public class DecisionFoldTests
     {
         ScalingDecision.ToValue(replicas).Should().Be(value);
     }
+
+    [Theory]
+    [InlineData(1e-310, 1)]
+    [InlineData(1e-310, 5e-324)]
+    [InlineData(1, 5e-324)]
+    public void No_policy_makes_an_answer_that_is_no_number(double threshold, double share)
+    {
+        var workload = new Workload
+        {
+            Policy = ScalingPolicy.Default with { SaturationThreshold = threshold, Share = share, Concurrency = 10_000, ConsumersPerReplica = 10_000 },
+        };
+
+        var decision = workload.Queue(1000, 1000, 10).Step();
+
+        double.IsFinite(decision.Replicas).Should().BeTrue();
+        decision.Value.Should().BeGreaterThan(0);
+    }
 }

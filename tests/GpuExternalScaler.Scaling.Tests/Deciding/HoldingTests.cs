@@ -1,11 +1,14 @@
 using GpuExternalScaler.Scaling.Deciding;
 using GpuExternalScaler.Scaling.Policy;
+using GpuExternalScaler.Scaling.Readings;
 
 namespace GpuExternalScaler.Scaling.Tests.Deciding;
 
 /// <summary>Missing is not zero (K20): what happens when readings are late, partial, gone and back.</summary>
 public class HoldingTests
 {
+    private readonly Dictionary<string, long> _completed = new(StringComparer.Ordinal);
+
     [Fact]
     public void Nothing_sampled_is_undecided_and_never_zero()
     {
@@ -127,8 +130,9 @@ public class HoldingTests
             workload.After(4).Queue(0, 1, 10, "a").Absent("b").Step().Should().Match<ScalingDecision>(d => d.IsDecided && d.Value == 2000);
         }
 
-        workload.After(4).Queue(500, 10, 10, "a").Absent("b").Step();
-        workload.After(4).Queue(500, 10, 10, "a").Absent("b").Step().Value.Should().BeGreaterThan(2000);
+        // What the others need counts, not what the vanished one last held.
+        workload.After(4).Queue(500, 15, 15, "a").Absent("b").Step();
+        workload.After(4).Queue(500, 15, 15, "a").Absent("b").Step().Value.Should().Be(3000);
     }
 
     [Fact]
@@ -156,5 +160,138 @@ public class HoldingTests
         workload.Step();
 
         workload.After(2).Queue(0, 0, 0).Step().Should().Match<ScalingDecision>(d => d.IsDecided && d.Value == 0);
+    }
+
+    [Fact]
+    public void A_missing_queue_that_means_zero_is_zero_where_counters_exist_too()
+    {
+        var workload = new Workload { Policy = ScalingPolicy.Default with { MissingQueue = MissingQueuePolicy.Zero } };
+        Busy(workload, 60, "q");
+
+        workload.After(2).Absent().Run(20).Should().Match<ScalingDecision>(d => d.IsDecided && d.Value == 0 && !d.IsActive);
+    }
+
+    [Fact]
+    public void A_queue_that_is_deleted_and_declared_again_does_not_bring_its_past_completions_along()
+    {
+        var workload = new Workload { Policy = ScalingPolicy.Default with { MissingQueue = MissingQueuePolicy.Zero } };
+        workload.Queue(0, 5, 10, "a").Queue(0, 0, 0, "b").Counters(0, 100_000, name: "b");
+        var before = Busy(workload, 60, "a");
+        workload.Absent("b");
+        Busy(workload, 40, "a");
+
+        workload.Queue(0, 0, 0, "b").Counters(0, 100_000, name: "b");
+        for (var t = 0; t < 40; t += 2)
+        {
+            workload.Counters(0, 100_000, name: "b");
+            Busy(workload, 2, "a").Replicas.Should().BeLessThanOrEqualTo(before.Replicas * 1.2);
+        }
+    }
+
+    [Fact]
+    public void A_queue_deleted_from_a_pattern_leaves_the_others_their_arrivals()
+    {
+        var workload = new Workload { MatchedByPattern = true }.Queue(0, 5, 10, "a").Queue(0, 0, 0, "b").Counters(0, 500, name: "b");
+        Busy(workload, 60, "a");
+        for (var t = 0; t < 120; t += 2)
+        {
+            workload.Absent("b");
+            Busy(workload, 2, "a", perSecond: 50, busy: 10, ready: 50 * t);
+        }
+
+        var decision = workload.Step();
+        decision.ArrivalsPerSecond.Should().BeGreaterThan(40);
+        decision.Replicas.Should().BeGreaterThan(50);
+    }
+
+    [Fact]
+    public void A_new_queue_of_a_pattern_without_figures_keeps_the_answer_and_does_not_take_it_away()
+    {
+        var workload = new Workload { MatchedByPattern = true }.Queue(0, 7, 10, "a");
+        workload.Run(20);
+
+        workload.Unobserved("b").After(2).Step().Should().Match<ScalingDecision>(d => d.IsDecided && d.Value == 1000);
+        workload.Queue(0, 0, 0, "b").Queue(0, 0, 10, "a").Run(20).Value.Should().Be(0, "nothing was late, so there is nothing to recover from");
+    }
+
+    [Fact]
+    public void A_queue_gone_from_a_pattern_takes_nothing_away_however_old_the_proof_is()
+    {
+        var workload = new Workload { MatchedByPattern = true }.Queue(0, 7, 10, "a").Queue(0, 7, 10, "b");
+        workload.Run(20);
+        workload.After(2).Absent("b");
+        var gone = workload.Readings()[1];
+
+        for (var t = 0; t < 300; t += 2)
+        {
+            workload.After(2).Queue(0, 7, 10, "a");
+            var readings = workload.Readings();
+            readings[1] = gone;
+            workload.Step(readings).Should().Match<ScalingDecision>(d => d.IsDecided && d.Value == 2000);
+        }
+    }
+
+    [Fact]
+    public void A_queue_gone_from_a_pattern_does_not_hide_that_another_is_stale()
+    {
+        var workload = new Workload { MatchedByPattern = true }.Queue(0, 7, 10, "a").Queue(0, 7, 10, "b").Queue(0, 7, 10, "c");
+        workload.Run(20);
+        workload.After(2).Absent("b");
+
+        for (var t = 0; t < 24; t += 2)
+        {
+            workload.After(2, observed: false).Queue(0, 7, 10, "a").Absent("b");
+            workload.Step();
+        }
+
+        workload.Step().Reason.Should().Be(DecisionReason.SourceStale);
+    }
+
+    [Fact]
+    public void With_all_queues_of_a_pattern_gone_there_is_nothing_to_decide_on()
+    {
+        var workload = new Workload { MatchedByPattern = true }.Queue(0, 7, 10, "a");
+        workload.Run(20);
+
+        workload.After(4).Absent("a").Step().Reason.Should().Be(DecisionReason.Holding);
+        workload.After(22).Absent("a").Step().Reason.Should().Be(DecisionReason.QueueMissing);
+    }
+
+    [Fact]
+    public void A_stream_that_was_deleted_no_longer_refuses_its_pattern()
+    {
+        var workload = new Workload { MatchedByPattern = true }.Queue(0, 7, 10, "a").Queue(0, 0, 0, "b", QueueKind.Stream);
+        workload.Step().Reason.Should().Be(DecisionReason.StreamUnsupported);
+
+        workload.After(2).Absent("b").Step().IsDecided.Should().BeTrue();
+    }
+
+    [Fact]
+    public void A_queue_of_a_list_that_was_late_comes_back_under_the_floor_of_one_cold_start()
+    {
+        var workload = new Workload().Queue(0, 5, 10, "a").Queue(0, 5, 10, "b");
+        workload.Run(20).Value.Should().Be(1429);
+        for (var t = 0; t < 10; t += 2)
+        {
+            workload.After(2, observed: false).Queue(0, 5, 10, "a").Step();
+        }
+
+        // Back without its consumers.
+        workload.Queue(0, 5, 10, "a").Queue(5, 0, 0, "b").Run(56).Value.Should().BeGreaterThanOrEqualTo(1429);
+        workload.Run(10).Value.Should().BeLessThan(1429);
+    }
+
+    /// <summary>Steady work on one queue: so many arrivals and completions a second, with counters every sweep.</summary>
+    private ScalingDecision Busy(Workload workload, int seconds, string queue, long perSecond = 5, long busy = 5, long ready = 0)
+    {
+        ScalingDecision decision = default;
+        for (var t = 0; t < seconds; t += 2)
+        {
+            workload.After(2).Queue(ready, busy, 10, queue).Counters(ready + busy, _completed.GetValueOrDefault(queue), name: queue);
+            _completed[queue] = _completed.GetValueOrDefault(queue) + (2 * Math.Min(perSecond, busy));
+            decision = workload.Step();
+        }
+
+        return decision;
     }
 }

@@ -80,10 +80,10 @@ public class QueueHistoryTests
         var at = Start;
         for (var i = 0; i < 10; i++, at += TimeSpan.FromSeconds(2))
         {
-            history.AddGauges(at, 10, 0, 0, ScalingPolicy.Default, MaximumGap);
+            history.AddGauges(at, 10, 0, 0, 0, ScalingPolicy.Default, MaximumGap);
         }
 
-        history.AddGauges(at + TimeSpan.FromSeconds(60), 2, 0, 0, ScalingPolicy.Default, MaximumGap);
+        history.AddGauges(at + TimeSpan.FromSeconds(60), 2, 0, 0, 0, ScalingPolicy.Default, MaximumGap);
 
         history.AverageBusy(TimeSpan.FromSeconds(60)).Should().Be(2);
     }
@@ -96,11 +96,50 @@ public class QueueHistoryTests
         var before = work.History.ArrivalsPerSecond;
 
         // 10,000 messages that were there all along.
-        work.QueueSetVersion++;
+        work.Joins++;
         work.Extra = 10_000;
         work.Run(40, 1, 2);
 
         work.History.ArrivalsPerSecond.Should().BeLessThan(2 * before!.Value);
+    }
+
+    [Fact]
+    public void Queues_that_join_all_the_time_do_not_freeze_the_rates()
+    {
+        var work = new Work(0.2);
+        work.Run(60, 1, 2);
+        for (var i = 0; i < 30; i++)
+        {
+            work.Joins++;
+            work.Run(4, 50, 2);
+        }
+
+        work.History.ArrivalsPerSecond.Should().BeApproximately(50, 10);
+        work.History.MeasuredServiceTimeSeconds.Should().BeApproximately(0.2, 0.05);
+    }
+
+    [Fact]
+    public void Counters_that_answer_late_are_measured_against_the_busy_slots_of_their_own_moment()
+    {
+        var history = new QueueHistory();
+        long completed = 0;
+        var pending = new Queue<CounterSample>();
+        for (var t = 0; t < 300; t += 2)
+        {
+            // 90 and 1 busy by turns of ten seconds, each message 0.1 s.
+            var busy = t / 10 % 2 == 0 ? 90 : 1;
+            var at = Start + TimeSpan.FromSeconds(t);
+            history.AddGauges(at, busy, 0, 0, 0, ScalingPolicy.Default, MaximumGap);
+            completed += busy * 20;
+            pending.Enqueue(new CounterSample(at, busy, completed, -1, -1));
+            if (pending.Count > 4)
+            {
+                history.AddCounters(pending.Dequeue(), ScalingPolicy.Default);
+                history.RenewServiceTime(ScalingPolicy.Default);
+            }
+        }
+
+        history.MeasuredServiceTimeSeconds.Should().BeApproximately(0.1, 0.015);
     }
 
     [Fact]
@@ -145,7 +184,7 @@ public class QueueHistoryTests
 
         public long Extra { get; set; }
 
-        public int QueueSetVersion { get; set; }
+        public int Joins { get; set; }
 
         /// <summary>Runs, and gives the largest relative error of the service time on the way.</summary>
         public double Run(double seconds, double perSecond, int counterInterval)
@@ -167,7 +206,7 @@ public class QueueHistoryTests
                 }
 
                 var at = Start + TimeSpan.FromSeconds(_now);
-                History.AddGauges(at, _busyUntil.Count, 0, QueueSetVersion, ScalingPolicy.Default, MaximumGap);
+                History.AddGauges(at, _busyUntil.Count, 0, 0, Joins, ScalingPolicy.Default, MaximumGap);
                 if (_now >= _nextCounters)
                 {
                     _nextCounters = _now + counterInterval;

@@ -106,10 +106,11 @@ public class ConfigurationFileTests
     [InlineData("limits: { workloads: many }", 1, 22, "limits.workloads: must be a whole number from 1 to 1000000")]
     [InlineData("evaluation: { interval: 0s }", 1, 25, "evaluation.interval: must be a duration such as 2s or 1m30s, from 0.05 s to 60 s")]
     [InlineData("log: { level: loud }", 1, 15, "log.level: must be one of trace, debug, information, warning, error, critical, none")]
-    [InlineData("defaults: { share: 2 }", 1, 20, "defaults.share: must be a number above 0, at most 1")]
+    [InlineData("defaults: { share: 2 }", 1, 20, "defaults.share: must be a number from 0.001 to 1")]
     [InlineData("defaults: { queue: images }", 1, 13, "defaults.queue: unknown key; *")]
     [InlineData("a: 1\na: 2", 2, 1, "the same key twice in one section")]
     [InlineData("listen: [", 2, 1, "not valid YAML here (indentation, a missing colon or a stray character)")]
+    [InlineData("rabbitmq:\n  [a]: 1", 2, 3, "rabbitmq: a name must be plain text")]
     [InlineData("- a", 1, 1, "must be one YAML document of keys and sections")]
     public void A_mistake_is_told_with_its_place_and_what_is_allowed(string yaml, long line, long column, string message)
     {

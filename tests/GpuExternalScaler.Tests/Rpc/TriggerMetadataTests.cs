@@ -152,6 +152,17 @@ public class TriggerMetadataTests
     }
 
     [Fact]
+    public void A_list_holds_at_most_100_names()
+    {
+        Parse("queue=" + string.Join(',', Enumerable.Range(0, 100)))!.Queues.Names.Should().HaveCount(100);
+        foreach (var names in new[] { string.Join(',', Enumerable.Range(0, 101)), new string(',', 1_000_000) })
+        {
+            TriggerMetadata.Parse("genai", "filter", Pairs("queue=" + names), out var errors).Should().BeNull();
+            errors.Should().ContainSingle().Which.Should().Contain("100");
+        }
+    }
+
+    [Fact]
     public void A_list_names_each_queue_once()
     {
         Parse("queue=b, a ,b,,a")!.Queues.Names.Should().Equal("a", "b");
