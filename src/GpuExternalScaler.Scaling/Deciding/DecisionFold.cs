@@ -32,6 +32,19 @@ public static class DecisionFold
             return Undecide(state, reason, sums, now);
         }
 
+        state.UnobservedSince = sums.AnyUnobserved ? state.UnobservedSince ?? now : null;
+        if (state.UnobservedSince is { } unobserved)
+        {
+            if (!state.HasAnswer && now - unobserved < sums.StaleAfter)
+            {
+                // Nothing to hold on to yet: a first answer from part of the queues could be the zero that others' work
+                // contradicts a second later.
+                return Undecide(state, DecisionReason.NotSampled, sums, now);
+            }
+
+            sums.AllFresh &= now - unobserved >= policy.HoldFor;
+        }
+
         if (!sums.AnyFresh)
         {
             return Hold(state, sums, now);
@@ -52,7 +65,7 @@ public static class DecisionFold
         }
 
         var history = state.History;
-        history.AddGauges(sums.NewestAt, sums.Busy, sums.Waiting, snapshot.QueueSetVersion, snapshot.QueueJoins, policy, sums.StaleAfter);
+        history.AddGauges(sums.NewestAt, sums.Busy, sums.Waiting, snapshot.QueueSetVersion, policy, sums.StaleAfter);
         var newCounters = sums.PresentFresh && sums.Counters is { } sample && history.AddCounters(sample, policy);
         NoteCounterHealth(state, sums, now);
 

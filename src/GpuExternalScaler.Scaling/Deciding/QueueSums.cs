@@ -25,6 +25,9 @@ internal ref struct QueueSums
     /// <summary>Whether every queue that exists has fresh figures, so that counters may be compared.</summary>
     public bool PresentFresh;
 
+    /// <summary>Whether a pattern matched a queue that has no figures yet.</summary>
+    public bool AnyUnobserved;
+
     /// <summary>Whether a queue's figures are late, and not merely a pattern's queue gone or new.</summary>
     public bool AnyLate;
 
@@ -69,7 +72,7 @@ internal ref struct QueueSums
             if (queue.Presence == QueuePresence.Unobserved && snapshot.MatchedByPattern)
             {
                 // A queue that was just created and has no figures yet: the others are not to blame.
-                sums.AllFresh = false;
+                sums.AnyUnobserved = true;
                 sums.Troubled = sums.Troubled < 0 ? i : sums.Troubled;
                 continue;
             }
@@ -82,14 +85,28 @@ internal ref struct QueueSums
             {
                 // The operator said what absence means, and it is proven: it is a figure, and it is zero.
                 sums.AnyFresh = true;
-                counters.AddFrozen(queue.Counters, messages: 0);
+                counters.AddFrozen(queue.Counters);
                 continue;
+            }
+
+            var goneFromPattern = snapshot.MatchedByPattern && queue.Presence == QueuePresence.Absent;
+            if (goneFromPattern && now - queue.LastPresentAt > policy.HoldFor)
+            {
+                // Gone for so long from a pattern it is taken to be deleted.
+                counters.AddFrozen(queue.Counters);
+                gone = Later(gone, WhyGone(queue, policy, now));
+                continue;
+            }
+
+            if (queue.Presence == QueuePresence.Absent && !goneFromPattern && policy.MissingQueue == MissingQueuePolicy.Hold)
+            {
+                // A queue that was named is held with what it last showed.
+                sums.AddGauges(queue, policy);
             }
 
             if (queue.Presence == QueuePresence.Absent)
             {
-                // What it last held is no work any more; that the answer does not fall is the floors' business.
-                counters.AddFrozen(queue.Counters, queue.Counters.Messages);
+                counters.AddFrozen(queue.Counters);
             }
             else
             {
@@ -107,11 +124,11 @@ internal ref struct QueueSums
             sums.PresentFresh &= queue.Presence == QueuePresence.Absent;
             sums.Troubled = sums.Troubled < 0 ? i : sums.Troubled;
             var why = WhyGone(queue, policy, now);
-            if (snapshot.MatchedByPattern && queue.Presence == QueuePresence.Absent)
+            if (goneFromPattern)
             {
                 // Gone from a pattern: nobody can tell whether on purpose, so it must not take the answer away as
                 // long as any of the others is there.
-                gone = why ?? gone;
+                gone = Later(gone, why);
                 continue;
             }
 
@@ -131,6 +148,9 @@ internal ref struct QueueSums
         sums.Counters = counters.SampleAt(sums.NewestAt);
         return sums;
     }
+
+    private static DecisionReason? Later(DecisionReason? one, DecisionReason? other) =>
+        other is not null && (one is null || other > one) ? other : one;
 
     /// <summary>Why a queue without fresh figures is past holding on to, or null while it is not.</summary>
     private static DecisionReason? WhyGone(in QueueReading queue, ScalingPolicy policy, DateTimeOffset now)
@@ -180,6 +200,7 @@ internal ref struct QueueSums
         private long _completed;
         private long _published;
         private long _firstDeliveries;
+        private int _queues;
         private bool _any;
         private bool _onlyFrozen;
         private bool _frozen;
@@ -190,19 +211,19 @@ internal ref struct QueueSums
 
         /// <summary>The sum; of queues that are all gone as of the sweep that proved it.</summary>
         public readonly CounterSample? SampleAt(DateTimeOffset sweepAt) =>
-            Usable && (_any || _frozen) ? new CounterSample(_any ? _at : sweepAt, _messages, _completed, _published, _firstDeliveries) : null;
+            Usable && (_any || _frozen) ? new CounterSample(_any ? _at : sweepAt, _queues, _messages, _completed, _published < 0 ? null : _published, _firstDeliveries < 0 ? null : _firstDeliveries) : null;
 
         /// <summary>
         /// A queue that is proven not to exist counts nothing any more: its totals are constants, whatever their age.
         /// Were they left out, they would leave the sum and come back at full height with the queue.
         /// </summary>
-        public void AddFrozen(in QueueCounters counters, long messages)
+        public void AddFrozen(in QueueCounters counters)
         {
             _onlyFrozen = !_any && !_missing;
             if (counters.IsKnown && counters.Completed >= 0)
             {
                 _frozen = true;
-                AddTotals(counters, messages);
+                AddTotals(counters);
             }
         }
 
@@ -220,12 +241,13 @@ internal ref struct QueueSums
             // The oldest: a sum is as old as its oldest part.
             _at = !_any || counters.ObservedAt < _at ? counters.ObservedAt : _at;
             _any = true;
-            AddTotals(counters, counters.Messages);
+            AddTotals(counters);
         }
 
-        private void AddTotals(in QueueCounters counters, long messages)
+        private void AddTotals(in QueueCounters counters)
         {
-            _messages += messages;
+            _queues++;
+            _messages += counters.Messages;
             _completed += counters.Completed;
             _published = _published < 0 || counters.Published < 0 ? -1 : _published + counters.Published;
             _firstDeliveries = _firstDeliveries < 0 || counters.Delivered < 0 || counters.Redelivered < 0

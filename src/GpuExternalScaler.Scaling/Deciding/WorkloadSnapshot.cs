@@ -19,7 +19,4 @@ public readonly ref struct WorkloadSnapshot
 
     /// <summary>Changes when the queues are others than before, so that nothing may be compared across the change.</summary>
     public int QueueSetVersion { get; init; }
-
-    /// <summary>Changes when queues joined that were never counted before: the messages they bring are no arrivals.</summary>
-    public int QueueJoins { get; init; }
 }

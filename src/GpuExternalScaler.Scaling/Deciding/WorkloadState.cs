@@ -38,6 +38,9 @@ public sealed class WorkloadState
     /// <summary>Since when readings have been fresh without a break; null while they are not.</summary>
     internal DateTimeOffset? FreshSince { get; set; }
 
+    /// <summary>Since when a queue of the pattern has had no figures; null while there is none.</summary>
+    internal DateTimeOffset? UnobservedSince { get; set; }
+
     /// <summary>Since when counters that were once known have been stale; null while they are not.</summary>
     internal DateTimeOffset? CountersStaleSince { get; set; }
 
@@ -51,6 +54,7 @@ public sealed class WorkloadState
         RecoveryFloorReplicas = RecoveryFloorReplicas,
         RecoveryFloorActive = RecoveryFloorActive,
         FreshSince = FreshSince,
+        UnobservedSince = UnobservedSince,
         CountersStaleSince = CountersStaleSince,
     };
 }

@@ -27,8 +27,6 @@ public sealed class QueueHistory
     private long _lastBusy;
     private int _waitingSamples;
     private int _queueSetVersion;
-    private int _queueJoins;
-    private bool _joined;
 
     /// <summary>Measured seconds of work in one message, kept through idleness and outages; null before the first.</summary>
     public double? MeasuredServiceTimeSeconds { get; private set; }
@@ -61,8 +59,6 @@ public sealed class QueueHistory
             _lastBusy = _lastBusy,
             _waitingSamples = _waitingSamples,
             _queueSetVersion = _queueSetVersion,
-            _queueJoins = _queueJoins,
-            _joined = _joined,
             MeasuredServiceTimeSeconds = MeasuredServiceTimeSeconds,
             ArrivalsPerSecond = ArrivalsPerSecond,
             CompletionsPerSecond = CompletionsPerSecond,
@@ -76,19 +72,13 @@ public sealed class QueueHistory
     /// Adds a gauge sample. Samples not newer than the last are ignored, so that a step between two sweeps changes
     /// nothing; a gap longer than <paramref name="maximumGap"/> starts anew, because nobody knows what happened in it.
     /// </summary>
-    public void AddGauges(DateTimeOffset at, long busy, long waiting, int queueSetVersion, int queueJoins, ScalingPolicy policy, TimeSpan maximumGap)
+    public void AddGauges(DateTimeOffset at, long busy, long waiting, int queueSetVersion, ScalingPolicy policy, TimeSpan maximumGap)
     {
         if (queueSetVersion != _queueSetVersion)
         {
             // Other queues: rates start anew; W stays.
             _queueSetVersion = queueSetVersion;
             _countsCount = 0;
-        }
-
-        if (queueJoins != _queueJoins)
-        {
-            _queueJoins = queueJoins;
-            _joined = true;
         }
 
         if (at <= _lastGaugeAt)
@@ -185,9 +175,8 @@ public sealed class QueueHistory
             _countsCount = 0;
         }
 
-        if (_joined)
+        if (_countsCount > 0 && sample.Queues != _counts[_countsCount - 1].Sample.Queues)
         {
-            _joined = false;
             TakeOverJoined(sample);
         }
 
@@ -279,14 +268,14 @@ public sealed class QueueHistory
         // T4: what came in is what is there now, less what was, plus what left. Expired and purged messages make this
         // too low, a retry loop through a dead-letter exchange nets nothing: hence the larger of three accounts.
         double arrived = newest.Sample.Messages - then.Messages + completed;
-        if (newest.Sample.Published >= 0 && then.Published >= 0)
+        if (newest.Sample.Published - then.Published is { } published)
         {
-            arrived = Math.Max(arrived, newest.Sample.Published - then.Published);
+            arrived = Math.Max(arrived, published);
         }
 
-        if (newest.Sample.FirstDeliveries >= 0 && then.FirstDeliveries >= 0)
+        if (newest.Sample.FirstDeliveries - then.FirstDeliveries is { } delivered)
         {
-            arrived = Math.Max(arrived, newest.Sample.FirstDeliveries - then.FirstDeliveries);
+            arrived = Math.Max(arrived, delivered);
         }
 
         ArrivalsPerSecond = Math.Max(0, arrived) / seconds;
@@ -325,22 +314,37 @@ public sealed class QueueHistory
     }
 
     /// <summary>
-    /// A queue that joins brings its messages along, and its counters start at zero. So that the jump reads as no
-    /// arrivals, nothing is taken to have arrived in the one interval in which it joined.
+    /// Other queues are counted than in the sample before: what a queue brings along when it joins, messages and totals,
+    /// is neither arrivals nor completions. The one interval in which it happened is taken to have gone on as before,
+    /// by shifting all earlier points to where they would then have been.
     /// </summary>
     private void TakeOverJoined(in CounterSample sample)
     {
-        if (_countsCount == 0)
-        {
-            return;
-        }
-
         var last = _counts[_countsCount - 1].Sample;
-        var jump = sample.Messages - last.Messages + (sample.Completed - last.Completed);
+        var seconds = (sample.At - last.At).TotalSeconds;
+        var completed = (long)Math.Round((CompletionsPerSecond ?? 0) * seconds);
+        var arrived = (long)Math.Round((ArrivalsPerSecond ?? 0) * seconds);
+        var messagesShift = sample.Messages - last.Messages - (arrived - completed);
+        var completedShift = sample.Completed - last.Completed - completed;
+        var publishedShift = sample.Published - last.Published - arrived;
+        var deliveriesShift = sample.FirstDeliveries - last.FirstDeliveries - arrived;
         for (var i = 0; i < _countsCount; i++)
         {
-            _counts[i] = _counts[i] with { Sample = _counts[i].Sample with { Messages = _counts[i].Sample.Messages + jump } };
+            var then = _counts[i].Sample;
+            _counts[i] = _counts[i] with
+            {
+                Sample = then with
+                {
+                    Queues = sample.Queues,
+                    Messages = then.Messages + messagesShift,
+                    Completed = then.Completed + completedShift,
+                    Published = Shifted(then.Published, sample.Published, publishedShift),
+                    FirstDeliveries = Shifted(then.FirstDeliveries, sample.FirstDeliveries, deliveriesShift),
+                },
+            };
         }
+
+        static long? Shifted(long? then, long? now, long? shift) => then is null || now is null ? null : then + shift;
     }
 
     // Long jobs need completions from long ago, short ones a fine recent past: keep the newer half as it is and every
@@ -366,10 +370,11 @@ public sealed class QueueHistory
     private readonly record struct CountPoint(CounterSample Sample, double BusyIntegral, long Busy);
 }
 
-/// <summary>Counters of a set of queues at one moment, added up; -1 where a counter is not known.</summary>
+/// <summary>Counters of a set of queues at one moment, added up; null where a counter is not known.</summary>
 /// <param name="At">When they were read.</param>
+/// <param name="Queues">How many queues were added up.</param>
 /// <param name="Messages">Ready + unacknowledged in the same answer.</param>
 /// <param name="Completed">Messages done with.</param>
-/// <param name="Published">Messages published, or -1.</param>
-/// <param name="FirstDeliveries">Deliveries less redeliveries, or -1.</param>
-public readonly record struct CounterSample(DateTimeOffset At, long Messages, long Completed, long Published, long FirstDeliveries);
+/// <param name="Published">Messages published, or null.</param>
+/// <param name="FirstDeliveries">Deliveries less redeliveries, or null.</param>
+public readonly record struct CounterSample(DateTimeOffset At, int Queues, long Messages, long Completed, long? Published, long? FirstDeliveries);

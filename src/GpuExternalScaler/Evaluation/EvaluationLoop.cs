@@ -102,13 +102,12 @@ internal sealed class EvaluationLoop(
         var readings = connection.Source.Current;
         var snapshot = new WorkloadSnapshot
         {
-            Queues = evaluation.Queues.Read(readings, now, workload.Policy.HoldFor, _matching, ref _buffer),
+            Queues = evaluation.Queues.Read(readings, _matching, ref _buffer),
             MatchedByPattern = evaluation.Queues.IsPattern,
             QueueSetVersion = evaluation.Queues.Version,
-            QueueJoins = evaluation.Queues.Joins,
         };
         var decision = DecisionFold.Step(evaluation.State, snapshot, workload.Policy, now);
-        workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + options.DecisionValidFor, readings.Fault));
+        workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + options.DecisionValidFor, readings.Fault), clock.Now);
         LogChange(workload, evaluation, decision, now);
     }
 

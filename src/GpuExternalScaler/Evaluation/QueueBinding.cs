@@ -15,6 +15,10 @@ internal sealed class QueueBinding
     // Linear time has a constant, and a pattern can make it 0.2 s for one name of 200 characters.
     private static readonly TimeSpan PatternLimit = TimeSpan.FromMilliseconds(500);
 
+    // A usual match takes microseconds. One slow one may be a pause of the machine; ten in one scan are the pattern.
+    private static readonly TimeSpan SlowMatch = TimeSpan.FromMilliseconds(5);
+    private const int SlowMatches = 10;
+
     private readonly QueueSelector _selector;
     private readonly string _vhost;
     private readonly int[] _named;
@@ -24,7 +28,7 @@ internal sealed class QueueBinding
     private int _generation = -1;
     private long _namesVersion = -1;
     private int _scanned;
-    private int _excluded;
+    private int _slowMatches;
     private bool _scannedOnce;
 
     public QueueBinding(QueueSelector selector, string vhost)
@@ -44,17 +48,11 @@ internal sealed class QueueBinding
     /// <summary>Changes when other queues are meant than before.</summary>
     public int Version { get; private set; }
 
-    /// <summary>Changes when queues joined that were never counted before.</summary>
-    public int Joins { get; private set; }
-
     /// <summary>The slots in use, for finding out who shares a queue; -1 for a name without one.</summary>
     public ReadOnlySpan<int> Slots => IsPattern ? CollectionsMarshal.AsSpan(_matched) : _named;
 
-    /// <summary>
-    /// Fills in the newest readings. A queue of a pattern that has been gone for <paramref name="holdFor"/> is taken to
-    /// be deleted: nobody can tell otherwise.
-    /// </summary>
-    public ReadOnlySpan<QueueReading> Read(BrokerReadings readings, DateTimeOffset now, TimeSpan holdFor, MatchingBudget budget, ref QueueReading[] buffer)
+    /// <summary>Fills in the newest readings: one for each queue, in an order that only grows at its end.</summary>
+    public ReadOnlySpan<QueueReading> Read(BrokerReadings readings, MatchingBudget budget, ref QueueReading[] buffer)
     {
         Rebind(readings, budget);
         var slots = Slots;
@@ -63,38 +61,25 @@ internal sealed class QueueBinding
             buffer = new QueueReading[Math.Max(slots.Length, buffer.Length * 2)];
         }
 
-        var count = 0;
-        var excluded = 0;
+        if (IsPattern && (IsRefused || !_scannedOnce))
+        {
+            // Part of the queues would look like all of them.
+            buffer[0] = default;
+            return buffer.AsSpan(0, 1);
+        }
+
         for (var i = 0; i < slots.Length; i++)
         {
-            if (slots[i] < 0)
-            {
-                buffer[count++] = NeverSeen(readings);
-                continue;
-            }
-
-            ref readonly var reading = ref readings[slots[i]];
-            if (IsPattern && reading.Presence == QueuePresence.Absent && now - reading.LastPresentAt > holdFor)
-            {
-                excluded++;
-                continue;
-            }
-
-            buffer[count++] = reading;
+            buffer[i] = slots[i] < 0 ? NeverSeen(readings) : readings[slots[i]];
         }
 
-        if (excluded != _excluded)
+        if (slots.Length > 0)
         {
-            _excluded = excluded;
-            Version++;
+            return buffer.AsSpan(0, slots.Length);
         }
 
-        if (count == 0)
-        {
-            buffer[count++] = IsPattern && !_scannedOnce ? default : NeverSeen(readings);
-        }
-
-        return buffer.AsSpan(0, count);
+        buffer[0] = NeverSeen(readings);
+        return buffer.AsSpan(0, 1);
     }
 
     private QueueReading NeverSeen(BrokerReadings readings) =>
@@ -108,6 +93,8 @@ internal sealed class QueueBinding
             _namesVersion = -1;
             _scanned = 0;
             _matched.Clear();
+            _scannedOnce = false;
+            ForgetPatternTime();
             Version++;
         }
 
@@ -132,7 +119,6 @@ internal sealed class QueueBinding
             var slot = readings.TryFindSlot(_vhost, _selector.Names[i], out var found) ? found : -1;
             if (slot != _named[i])
             {
-                Joins += _named[i] < 0 ? 1 : 0;
                 Version += _named[i] < 0 ? 0 : 1;
                 _named[i] = slot;
             }
@@ -157,8 +143,10 @@ internal sealed class QueueBinding
             _pattern ??= QueueSelector.Compile(_selector.Pattern!)!;
             var began = budget.Begin();
             var matches = _pattern.IsMatch(names[_scanned].Name);
-            _patternTime += budget.End(began);
-            if (_patternTime > PatternLimit)
+            var took = budget.End(began);
+            _patternTime += took;
+            _slowMatches += took > SlowMatch ? 1 : 0;
+            if (_patternTime > PatternLimit && _slowMatches >= SlowMatches)
             {
                 // Its automaton may have grown to a gigabyte; it goes with the expression.
                 IsRefused = true;
@@ -169,13 +157,15 @@ internal sealed class QueueBinding
             if (matches)
             {
                 _matched.Add(_scanned);
-                Joins++;
             }
         }
 
         _scannedOnce = true;
+        ForgetPatternTime();
         return true;
     }
+
+    private void ForgetPatternTime() => (_patternTime, _slowMatches) = (TimeSpan.Zero, 0);
 }
 
 /// <summary>The time one tick of the evaluation loop may spend on matching patterns, for all workloads together.</summary>

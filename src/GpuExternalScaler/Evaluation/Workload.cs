@@ -85,12 +85,12 @@ internal sealed class Workload
     public Task ActivityChanged => Volatile.Read(ref _activityChanged).Task;
 
     /// <summary>Swaps a decision in and wakes streams when it changes what they would say.</summary>
-    public void Publish(PublishedDecision decision)
+    public void Publish(PublishedDecision decision, DateTimeOffset now)
     {
         var before = _published;
         Volatile.Write(ref _published, decision);
         if (before is null ||
-            before.ValidUntil < decision.Decision.DecidedAt || // it had run out, and streams had fallen silent
+            before.ValidUntil < now || // it had run out, and streams had fallen silent
             before.Decision.IsDecided != decision.Decision.IsDecided ||
             before.Decision.IsActive != decision.Decision.IsActive ||
             before.WakesFromZero != decision.WakesFromZero)

@@ -248,6 +248,53 @@ public class HoldingTests
     }
 
     [Fact]
+    public void A_queue_gone_from_a_pattern_for_longer_than_holdFor_no_longer_holds()
+    {
+        var workload = new Workload { MatchedByPattern = true }.Queue(0, 7, 10, "a").Queue(0, 7, 10, "b");
+        workload.Run(20).Value.Should().Be(2000);
+
+        workload.Absent("b").Run(1790).Value.Should().Be(2000);
+        workload.Run(40).Value.Should().Be(1000);
+    }
+
+    [Fact]
+    public void A_first_answer_waits_for_the_queues_of_a_pattern_that_have_no_figures_yet_but_not_for_ever()
+    {
+        var workload = new Workload { MatchedByPattern = true }.Queue(0, 0, 10, "a").Unobserved("b");
+
+        workload.Step().Reason.Should().Be(DecisionReason.NotSampled);
+        workload.Run(18).IsDecided.Should().BeFalse();
+        workload.Run(4).IsDecided.Should().BeTrue();
+    }
+
+    [Fact]
+    public void A_queue_of_a_list_that_vanished_keeps_a_jobs_messages_until_it_is_undecided()
+    {
+        var workload = new Workload { Policy = ScalingPolicy.Default with { Mode = WorkloadMode.Job } }.Queue(0, 0, 0, "a").Queue(20, 0, 0, "b");
+        workload.Step().Value.Should().Be(2000);
+
+        workload.After(2).Absent("b").Step().Should().Match<ScalingDecision>(d => d.Value == 2000 && d.IsActive);
+        workload.After(22).Absent("b").Step().Reason.Should().Be(DecisionReason.QueueMissing);
+    }
+
+    [Fact]
+    public void A_late_proof_of_absence_brings_no_arrivals()
+    {
+        var workload = new Workload { Policy = ScalingPolicy.Default with { MissingQueue = MissingQueuePolicy.Zero } };
+        workload.Queue(0, 5, 10, "a").Queue(3000, 0, 0, "b").Counters(3000, 500, name: "b");
+        var before = Busy(workload, 60, "a");
+        workload.Absent("b");
+        Busy(workload, 60, "a");
+
+        // The proof grows old while the other queue stays fresh.
+        for (var t = 0; t < 8; t += 2)
+        {
+            workload.After(2, observed: false).Queue(0, 5, 10, "a");
+            workload.Step().Replicas.Should().BeLessThanOrEqualTo(before.Replicas);
+        }
+    }
+
+    [Fact]
     public void With_all_queues_of_a_pattern_gone_there_is_nothing_to_decide_on()
     {
         var workload = new Workload { MatchedByPattern = true }.Queue(0, 7, 10, "a");

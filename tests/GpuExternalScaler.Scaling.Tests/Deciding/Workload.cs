@@ -24,8 +24,6 @@ internal sealed class Workload
 
     public int QueueSetVersion { get; set; }
 
-    public int QueueJoins { get; set; }
-
     public Workload Queue(long ready, long unacked, long consumers, string name = "q", QueueKind kind = QueueKind.Unknown)
     {
         _queues[name] = Observed(_queues.GetValueOrDefault(name)) with { Ready = ready, Unacked = unacked, Consumers = consumers, Kind = kind };
@@ -87,7 +85,7 @@ internal sealed class Workload
 
     public ScalingDecision Step(QueueReading[] queues) => DecisionFold.Step(
         State,
-        new WorkloadSnapshot { Queues = queues, MatchedByPattern = MatchedByPattern, QueueSetVersion = QueueSetVersion, QueueJoins = QueueJoins },
+        new WorkloadSnapshot { Queues = queues, MatchedByPattern = MatchedByPattern, QueueSetVersion = QueueSetVersion },
         Policy,
         Now);
 

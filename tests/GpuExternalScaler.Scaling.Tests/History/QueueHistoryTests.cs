@@ -80,27 +80,30 @@ public class QueueHistoryTests
         var at = Start;
         for (var i = 0; i < 10; i++, at += TimeSpan.FromSeconds(2))
         {
-            history.AddGauges(at, 10, 0, 0, 0, ScalingPolicy.Default, MaximumGap);
+            history.AddGauges(at, 10, 0, 0, ScalingPolicy.Default, MaximumGap);
         }
 
-        history.AddGauges(at + TimeSpan.FromSeconds(60), 2, 0, 0, 0, ScalingPolicy.Default, MaximumGap);
+        history.AddGauges(at + TimeSpan.FromSeconds(60), 2, 0, 0, ScalingPolicy.Default, MaximumGap);
 
         history.AverageBusy(TimeSpan.FromSeconds(60)).Should().Be(2);
     }
 
     [Fact]
-    public void A_queue_that_joins_brings_no_arrivals()
+    public void A_queue_that_joins_brings_neither_arrivals_nor_completions()
     {
         var work = new Work(2);
         work.Run(60, 1, 2);
         var before = work.History.ArrivalsPerSecond;
 
         // 10,000 messages that were there all along.
-        work.Joins++;
+        work.Queues++;
         work.Extra = 10_000;
+        work.ExtraCompleted = 1_000_000;
         work.Run(40, 1, 2);
 
         work.History.ArrivalsPerSecond.Should().BeLessThan(2 * before!.Value);
+        work.History.CompletionsPerSecond.Should().BeLessThan(2);
+        work.History.MeasuredServiceTimeSeconds.Should().BeApproximately(2, 0.4);
     }
 
     [Fact]
@@ -110,7 +113,7 @@ public class QueueHistoryTests
         work.Run(60, 1, 2);
         for (var i = 0; i < 30; i++)
         {
-            work.Joins++;
+            work.Queues++;
             work.Run(4, 50, 2);
         }
 
@@ -129,9 +132,9 @@ public class QueueHistoryTests
             // 90 and 1 busy by turns of ten seconds, each message 0.1 s.
             var busy = t / 10 % 2 == 0 ? 90 : 1;
             var at = Start + TimeSpan.FromSeconds(t);
-            history.AddGauges(at, busy, 0, 0, 0, ScalingPolicy.Default, MaximumGap);
+            history.AddGauges(at, busy, 0, 0, ScalingPolicy.Default, MaximumGap);
             completed += busy * 20;
-            pending.Enqueue(new CounterSample(at, busy, completed, -1, -1));
+            pending.Enqueue(new CounterSample(at, 1, busy, completed, null, null));
             if (pending.Count > 4)
             {
                 history.AddCounters(pending.Dequeue(), ScalingPolicy.Default);
@@ -184,7 +187,9 @@ public class QueueHistoryTests
 
         public long Extra { get; set; }
 
-        public int Joins { get; set; }
+        public long ExtraCompleted { get; set; }
+
+        public int Queues { get; set; } = 1;
 
         /// <summary>Runs, and gives the largest relative error of the service time on the way.</summary>
         public double Run(double seconds, double perSecond, int counterInterval)
@@ -206,11 +211,11 @@ public class QueueHistoryTests
                 }
 
                 var at = Start + TimeSpan.FromSeconds(_now);
-                History.AddGauges(at, _busyUntil.Count, 0, 0, Joins, ScalingPolicy.Default, MaximumGap);
+                History.AddGauges(at, _busyUntil.Count, 0, 0, ScalingPolicy.Default, MaximumGap);
                 if (_now >= _nextCounters)
                 {
                     _nextCounters = _now + counterInterval;
-                    History.AddCounters(new CounterSample(at, _busyUntil.Count + Extra, _completed, _published, -1), ScalingPolicy.Default);
+                    History.AddCounters(new CounterSample(at, Queues, _busyUntil.Count + Extra, _completed + ExtraCompleted, _published, null), ScalingPolicy.Default);
                     History.RenewServiceTime(ScalingPolicy.Default);
                 }
 
