@@ -307,7 +307,7 @@ public sealed class ConformanceTests(SharedBroker shared) : IAsyncLifetime
         await Eventually.SeesAsync(() => _scaler.SeriesAsync("gpu_scaler_grpc_open_streams", "StreamIsActive"), static n => n == 500, "500 streams");
         var before = _scaler.ResidentBytes;
 
-        // Two hundred changes for each of them.
+        // Twenty changes for each of them.
         await using var workers = await _driver.StartWorkersAsync(_queue, 1, WorkStyle.Hold);
         for (var i = 0; i < 10; i++)
         {
