@@ -11,5 +11,6 @@ var root = new RootCommand("GPU External Scaler: tells KEDA how many GPU replica
 root.SetAction((result, cancellation) => ServeCommand.RunAsync(result.GetValue(config)!, cancellation));
 
 // The library's default kills the process two seconds after SIGTERM, with streams still open (K6).
-var exit = await root.Parse(args).InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromSeconds(10) });
-return exit == ExitCode.Failed && root.Parse(args).Errors.Count > 0 ? ExitCode.InvalidInput : exit;
+var parsed = root.Parse(args);
+var exit = await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromSeconds(10) });
+return exit == ExitCode.Failed && parsed.Errors.Count > 0 ? ExitCode.InvalidInput : exit;
