@@ -117,17 +117,18 @@ public sealed class ExactNumbersTests(SharedBroker shared) : IAsyncLifetime
         await _scaler.FirstAnswerAsync(one);
         await _scaler.FirstAnswerAsync(ten);
 
-        // Six a second of half a second each: three of ten busy, 3 ÷ 0.7 replicas.
+        // Six a second of half a second each: three of ten busy, 3 ÷ 0.7 replicas. One at a time: three every half second
+        // would march in step with the work, and the broker's statistics with both.
+        var publishing = PublishEvenlyAsync();
         var answers = new List<(long With1, long With10)>();
-        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(500), TimeProvider.System);
-        for (var i = 0; i < 60 && await timer.WaitForNextTickAsync(); i++)
+        await Task.Delay(TimeSpan.FromSeconds(20), TimeProvider.System, CancellationToken.None);
+        while (!publishing.IsCompleted)
         {
-            await Task.WhenAll(_driver.PublishAsync(_queue, 3), _driver.PublishAsync(other, 3));
-            if (i >= 40)
-            {
-                answers.Add(((await _scaler.Grpc.GetMetricsAsync(one)).Value.MetricValue, (await _scaler.Grpc.GetMetricsAsync(ten)).Value.MetricValue));
-            }
+            answers.Add(((await _scaler.Grpc.GetMetricsAsync(one)).Value.MetricValue, (await _scaler.Grpc.GetMetricsAsync(ten)).Value.MetricValue));
+            await Task.Delay(TimeSpan.FromMilliseconds(300), TimeProvider.System, CancellationToken.None);
         }
+
+        await publishing;
 
         // A sweep may catch six at once, three ending and three beginning: what exists is never given up while it is
         // busy, so single answers differ. Their means do not.
@@ -136,6 +137,15 @@ public sealed class ExactNumbersTests(SharedBroker shared) : IAsyncLifetime
         mean1.Should().BeInRange(350, 550);
         mean10.Should().BeInRange(350, 550);
         Math.Abs(mean1 - mean10).Should().BeLessThan(70);
+
+        async Task PublishEvenlyAsync()
+        {
+            using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1.0 / 6), TimeProvider.System);
+            for (var i = 0; i < 180 && await timer.WaitForNextTickAsync(); i++)
+            {
+                await Task.WhenAll(_driver.PublishAsync(_queue, 1), _driver.PublishAsync(other, 1));
+            }
+        }
     }
 
     [Fact]
