@@ -81,37 +81,36 @@ internal ref struct QueueSums
             sums.ObservedAt = queue.ObservedAt < sums.ObservedAt ? queue.ObservedAt : sums.ObservedAt;
             sums.NewestAt = queue.ObservedAt > sums.NewestAt ? queue.ObservedAt : sums.NewestAt;
             sums.StaleAfter = queue.StaleAfter > sums.StaleAfter ? queue.StaleAfter : sums.StaleAfter;
-            if (queue.Presence == QueuePresence.Absent && policy.MissingQueue == MissingQueuePolicy.Zero && queue.IsFresh(now))
-            {
-                // The operator said what absence means, and it is proven: it is a figure, and it is zero.
-                sums.AnyFresh = true;
-                counters.AddFrozen(queue.Counters);
-                continue;
-            }
-
-            var goneFromPattern = snapshot.MatchedByPattern && queue.Presence == QueuePresence.Absent;
-            if (goneFromPattern && now - queue.LastPresentAt > policy.HoldFor)
-            {
-                // Gone for so long from a pattern it is taken to be deleted.
-                counters.AddFrozen(queue.Counters);
-                gone = Later(gone, WhyGone(queue, policy, now));
-                continue;
-            }
-
-            if (queue.Presence == QueuePresence.Absent && !goneFromPattern && policy.MissingQueue == MissingQueuePolicy.Hold)
-            {
-                // A queue that was named is held with what it last showed.
-                sums.AddGauges(queue, policy);
-            }
-
-            if (queue.Presence == QueuePresence.Absent)
+            var absent = queue.Presence == QueuePresence.Absent;
+            if (absent)
             {
                 counters.AddFrozen(queue.Counters);
             }
             else
             {
-                sums.AddGauges(queue, policy);
                 counters.Add(queue.Counters, now);
+            }
+
+            if (absent && policy.MissingQueue == MissingQueuePolicy.Zero && queue.IsFresh(now))
+            {
+                // The operator said what absence means, and it is proven: it is a figure, and it is zero.
+                sums.AnyFresh = true;
+                continue;
+            }
+
+            var goneFromPattern = absent && snapshot.MatchedByPattern;
+            if (goneFromPattern && now - queue.LastPresentAt > policy.HoldFor)
+            {
+                // Gone for so long from a pattern it is taken to be deleted.
+                gone = Later(gone, WhyGone(queue, policy, now));
+                continue;
+            }
+
+            // A queue that was named is held with what it last showed; of one that is gone from a pattern, or whose
+            // absence means zero, nothing is left to work on.
+            if (!absent || (!goneFromPattern && policy.MissingQueue == MissingQueuePolicy.Hold))
+            {
+                sums.AddGauges(queue, policy);
             }
 
             if (queue.Presence == QueuePresence.Present && queue.IsFresh(now))
@@ -121,7 +120,7 @@ internal ref struct QueueSums
             }
 
             sums.AllFresh = false;
-            sums.PresentFresh &= queue.Presence == QueuePresence.Absent;
+            sums.PresentFresh &= absent;
             sums.Troubled = sums.Troubled < 0 ? i : sums.Troubled;
             var why = WhyGone(queue, policy, now);
             if (goneFromPattern)
@@ -202,12 +201,12 @@ internal ref struct QueueSums
         private long _firstDeliveries;
         private int _queues;
         private bool _any;
-        private bool _onlyFrozen;
+        private bool _gone;
         private bool _frozen;
         private bool _missing;
         private bool _stale;
 
-        public readonly bool Usable => (_any || _onlyFrozen) && !_missing && !_stale;
+        public readonly bool Usable => (_any || _gone) && !_missing && !_stale;
 
         /// <summary>The sum; of queues that are all gone as of the sweep that proved it.</summary>
         public readonly CounterSample? SampleAt(DateTimeOffset sweepAt) =>
@@ -219,7 +218,7 @@ internal ref struct QueueSums
         /// </summary>
         public void AddFrozen(in QueueCounters counters)
         {
-            _onlyFrozen = !_any && !_missing;
+            _gone = true;
             if (counters.IsKnown && counters.Completed >= 0)
             {
                 _frozen = true;
@@ -229,7 +228,6 @@ internal ref struct QueueSums
 
         public void Add(in QueueCounters counters, DateTimeOffset now)
         {
-            _onlyFrozen = false;
             if (!counters.IsKnown || counters.Completed < 0)
             {
                 _missing = true;

@@ -125,8 +125,11 @@ public sealed class BrokerReadings
             return this[slot];
         }
 
-        return CoversVhost(vhost) ? AbsentReading() : default;
+        return NeverSeenReading(vhost);
     }
+
+    /// <summary>The reading of a queue that has no slot: <see cref="AbsentReading"/>, or unobserved in a virtual host not read.</summary>
+    public QueueReading NeverSeenReading(string vhost) => CoversVhost(vhost) ? AbsentReading() : default;
 }
 
 /// <summary>The part of <see cref="BrokerReadings"/> that is about the connection and not about a queue.</summary>

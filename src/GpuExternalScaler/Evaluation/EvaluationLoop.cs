@@ -18,6 +18,7 @@ internal sealed class EvaluationLoop(
 {
     private readonly HistoryShelf _histories = new(options.MaximumWorkloads);
     private static readonly TimeSpan AskedRecently = TimeSpan.FromMinutes(2);
+    // Real time whatever the clock: it is the processor's that is budgeted.
     private readonly MatchingBudget _matching = new(TimeProvider.System);
     private readonly Dictionary<(string Connection, int Slot), double> _shares = [];
     private QueueReading[] _buffer = new QueueReading[16];

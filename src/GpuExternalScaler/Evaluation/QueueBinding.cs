@@ -70,7 +70,7 @@ internal sealed class QueueBinding
 
         for (var i = 0; i < slots.Length; i++)
         {
-            buffer[i] = slots[i] < 0 ? NeverSeen(readings) : readings[slots[i]];
+            buffer[i] = slots[i] < 0 ? readings.NeverSeenReading(_vhost) : readings[slots[i]];
         }
 
         if (slots.Length > 0)
@@ -78,12 +78,9 @@ internal sealed class QueueBinding
             return buffer.AsSpan(0, slots.Length);
         }
 
-        buffer[0] = NeverSeen(readings);
+        buffer[0] = readings.NeverSeenReading(_vhost);
         return buffer.AsSpan(0, 1);
     }
-
-    private QueueReading NeverSeen(BrokerReadings readings) =>
-        readings.CoversVhost(_vhost) ? readings.AbsentReading() : default;
 
     private void Rebind(BrokerReadings readings, MatchingBudget budget)
     {
