@@ -32,6 +32,23 @@ public enum QueueKind : byte
     Stream,
 }
 
+/// <summary>The gauges of a queue, as a set.</summary>
+[Flags]
+public enum QueueGauges : byte
+{
+    /// <summary>None of them.</summary>
+    None = 0,
+
+    /// <summary>Messages ready.</summary>
+    Ready = 1,
+
+    /// <summary>Messages unacknowledged.</summary>
+    Unacked = 2,
+
+    /// <summary>Consumers.</summary>
+    Consumers = 4,
+}
+
 /// <summary>
 /// One queue as one source last saw it. A value: sweeps replace it, nothing changes it.
 /// All instants are on the clock that also supplies <c>now</c> to the decision.
@@ -68,8 +85,39 @@ public readonly record struct QueueReading
     /// <summary>Age past which the gauges are no longer believed at all (the connection's <c>staleAfter</c>).</summary>
     public TimeSpan StaleAfter { get; init; }
 
+    /// <summary>
+    /// Gauges that the source in use does not have (T2): AMQP knows nothing of unacknowledged messages, list totals
+    /// nothing of consumers. They are 0 here and mean nothing: missing is not zero.
+    /// </summary>
+    public QueueGauges Missing { get; init; }
+
+    /// <summary>
+    /// When <see cref="Ready"/> was last asked of the broker apart from the other gauges (the fast path, T3); default
+    /// when it was not. <see cref="Ready"/> is then the larger of the sweep's figure and what was seen lately, because
+    /// the sweep's is some seconds old: it may rise on this, and falls only when the sweep agrees.
+    /// </summary>
+    public DateTimeOffset ReadyAt { get; init; }
+
+    /// <summary>
+    /// Messages a consumer may hold unacknowledged (p, T5), the largest where consumers differ; 0 for no limit, null
+    /// when not known. Only interprets <see cref="Unacked"/>.
+    /// </summary>
+    public int? Prefetch { get; init; }
+
+    /// <summary>
+    /// Whether some consumer has its messages acknowledged on delivery: then <see cref="Unacked"/> does not show what is
+    /// being worked on.
+    /// </summary>
+    public bool HasAutoAck { get; init; }
+
+    /// <summary>Whether the queue lets one consumer work at a time, however many there are (single active consumer).</summary>
+    public bool IsSingleActive { get; init; }
+
     /// <summary>Cumulative counters, on their own schedule (T4); default when the source has none.</summary>
     public QueueCounters Counters { get; init; }
+
+    /// <summary>Whether the source in use has a gauge.</summary>
+    public bool Has(QueueGauges gauge) => (Missing & gauge) == QueueGauges.None;
 
     /// <summary>Whether the sweep behind <see cref="ObservedAt"/> is recent enough to act on.</summary>
     public bool IsFresh(DateTimeOffset now) =>
@@ -98,11 +146,17 @@ public readonly record struct QueueCounters
     /// <summary>Ready + unacknowledged in the same answer as the counters, so that conservation compares like with like.</summary>
     public long Messages { get; init; }
 
+    /// <summary>The unacknowledged part of <see cref="Messages"/>.</summary>
+    public long Unacked { get; init; }
+
     /// <summary>
     /// Messages that left the queue as done: acknowledged, or delivered in automatic-acknowledgement mode.
     /// <see cref="Unknown"/> where the source cannot tell.
     /// </summary>
     public long Completed { get; init; }
+
+    /// <summary>The part of <see cref="Completed"/> that was acknowledged by the broker on delivery, or <see cref="Unknown"/>.</summary>
+    public long AutoAcked { get; init; }
 
     /// <summary>Deliveries of every kind, redeliveries included, or <see cref="Unknown"/>.</summary>
     public long Delivered { get; init; }

@@ -569,7 +569,7 @@ internal sealed class BrokerState
             var row = _merged.Get(slot);
             if (row.Has(RowFields.Gauges))
             {
-                SetCounters(ref entries[slot], row.Ready + row.Unacked, sentAt, _options.StaleAfter, hasPublished);
+                SetCounters(ref entries[slot], in row, sentAt, _options.StaleAfter, hasPublished);
             }
         }
     }
@@ -594,15 +594,17 @@ internal sealed class BrokerState
     }
 
     private static void SetCounters(
-        ref QueueEntry entry, long messages, DateTimeOffset at, TimeSpan staleAfter, bool hasPublished) =>
+        ref QueueEntry entry, in QueueRow row, DateTimeOffset at, TimeSpan staleAfter, bool hasPublished) =>
         entry.Reading = entry.Reading with
         {
             Counters = new QueueCounters
             {
                 ObservedAt = at,
                 StaleAfter = staleAfter,
-                Messages = messages,
+                Messages = row.Ready + row.Unacked,
+                Unacked = row.Unacked,
                 Completed = entry.Totals.Completed,
+                AutoAcked = entry.Totals.AutoAcked,
                 Delivered = entry.Totals.Delivered,
                 Redelivered = entry.Totals.Redelivered,
                 Published = hasPublished ? entry.Totals.Published : QueueCounters.Unknown,
@@ -726,7 +728,7 @@ internal sealed class BrokerState
             if (row.Has(RowFields.Counters))
             {
                 _listTrack.Advance(slot, in row.Counters, ref entries[slot].Totals);
-                SetCounters(ref entries[slot], row.Ready + row.Unacked, startedAt, ListStaleAfter, hasPublished: true);
+                SetCounters(ref entries[slot], in row, startedAt, ListStaleAfter, hasPublished: true);
             }
         }
     }

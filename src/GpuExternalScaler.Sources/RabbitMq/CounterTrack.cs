@@ -1,9 +1,10 @@
 namespace GpuExternalScaler.Sources.RabbitMq;
 
-/// <summary>The four counters of one queue at one moment; −1 where the source has none.</summary>
+/// <summary>The counters of one queue at one moment; −1 where the source has none.</summary>
 internal struct CounterSample
 {
     public long Completed;
+    public long AutoAcked;
     public long Delivered;
     public long Redelivered;
     public long Published;
@@ -77,6 +78,7 @@ internal sealed class CounterTrack(bool countFromZero)
 
         ref var counters = ref _counters[slot];
         totals.Completed += counters.Completed.Advance(raw.Completed, countFromZero);
+        totals.AutoAcked += counters.AutoAcked.Advance(raw.AutoAcked, countFromZero);
         totals.Delivered += counters.Delivered.Advance(raw.Delivered, countFromZero);
         totals.Redelivered += counters.Redelivered.Advance(raw.Redelivered, countFromZero);
 
@@ -102,6 +104,7 @@ internal sealed class CounterTrack(bool countFromZero)
     private struct Counters
     {
         public ResettingCounter Completed;
+        public ResettingCounter AutoAcked;
         public ResettingCounter Delivered;
         public ResettingCounter Redelivered;
         public ResettingCounter Published;

@@ -168,6 +168,7 @@ internal sealed class ManagementList
                 // Automatic acknowledgement: done with the delivery.
                 good &= ReadNumber(ref reader, out var value);
                 counters.Completed += value;
+                counters.AutoAcked += value;
             }
             else if (reader.ValueTextEquals("deliver_get"u8))
             {

@@ -205,6 +205,7 @@ internal sealed class NodePage
                 break;
             case Family.CompletedAndDelivered:
                 row.Counters.Completed += value;
+                row.Counters.AutoAcked += value;
                 row.Counters.Delivered += value;
                 row.Fields |= RowFields.Counters;
                 break;
