@@ -1,5 +1,6 @@
 using GpuExternalScaler.Scaling.History;
 using GpuExternalScaler.Scaling.Policy;
+using GpuExternalScaler.Scaling.Readings;
 
 namespace GpuExternalScaler.Scaling.Deciding;
 
@@ -26,7 +27,7 @@ public static class DecisionFold
         ArgumentNullException.ThrowIfNull(state);
         ArgumentNullException.ThrowIfNull(policy);
 
-        var sums = QueueSums.Of(snapshot, policy, now);
+        var sums = QueueSums.Of(snapshot, policy, state.History.ObservedPrefetch, now);
         if (sums.Undecided is { } reason)
         {
             return Undecide(state, reason, sums, now);
@@ -65,18 +66,32 @@ public static class DecisionFold
         }
 
         var history = state.History;
-        history.AddGauges(sums.NewestAt, sums.Busy, sums.Waiting, snapshot.QueueSetVersion, policy, sums.StaleAfter);
+        if (sums.UnackedUnknown)
+        {
+            history.AddWaiting(sums.NewestAt, sums.Waiting, sums.StaleAfter);
+        }
+        else
+        {
+            history.AddGauges(sums.NewestAt, sums.Busy, sums.Waiting, snapshot.QueueSetVersion, policy, sums.StaleAfter);
+        }
+
+        if (sums is { Ready: > 0, ConsumersUnknown: false, UnackedUnknown: false, SingleActive: 0 })
+        {
+            history.ObservePrefetch(sums.Unacked, sums.Consumers);
+        }
+
         var newCounters = sums.PresentFresh && sums.Counters is { } sample && history.AddCounters(sample, policy);
         NoteCounterHealth(state, sums, now);
+        NoteConsumers(state, sums, now);
 
         var decision = policy.Mode == WorkloadMode.Job
-            ? DecideJob(sums, policy, now)
-            : Decide(history, sums, state.CountersStaleSince is not null, policy, now);
+            ? DecideJob(history, sums, policy, now)
+            : KeepCaps(state, Decide(history, sums, state.CountersStaleSince is not null, policy, now), sums, policy);
         decision = KeepFloors(state, decision, sums, policy, now);
 
         if (newCounters)
         {
-            history.RenewServiceTime(policy);
+            Judge(state, decision, policy);
         }
 
         state.HasAnswer = true;
@@ -143,13 +158,39 @@ public static class DecisionFold
         }
     }
 
-    private static ScalingDecision DecideJob(in QueueSums sums, ScalingPolicy policy, DateTimeOffset now)
+    private static void NoteConsumers(WorkloadState state, in QueueSums sums, DateTimeOffset now)
+    {
+        if (!sums.ConsumersUnknown)
+        {
+            state.ConsumersKnown = true;
+            state.ConsumersUnknownSince = null;
+        }
+        else if (state.ConsumersKnown)
+        {
+            state.ConsumersUnknownSince ??= now;
+        }
+    }
+
+    /// <summary>What the newest counters say about the workers themselves; after the decision, so that they do not change what judged them.</summary>
+    private static void Judge(WorkloadState state, in ScalingDecision decision, ScalingPolicy policy)
+    {
+        if (state.History.IsWithoutProgress(policy))
+        {
+            state.NoProgressCap ??= decision.Replicas;
+            return;
+        }
+
+        state.NoProgressCap = null;
+        state.History.RenewServiceTime(policy);
+    }
+
+    private static ScalingDecision DecideJob(QueueHistory history, in QueueSums sums, ScalingPolicy policy, DateTimeOffset now)
     {
         var messages = (double)sums.Ready + sums.Unacked;
-        return Describe(sums, policy, now) with
+        return Describe(history, sums, policy, now) with
         {
             Reason = messages > 0 ? DecisionReason.JobMessages : DecisionReason.Idle,
-            Replicas = messages * policy.Share / policy.SlotsPerReplica,
+            Replicas = messages * policy.Share / (sums.SlotsPerConsumer(policy) * policy.ConsumersPerReplica),
             IsActive = messages > policy.ActivationThreshold,
             BusyAverage = sums.Busy,
         };
@@ -157,7 +198,7 @@ public static class DecisionFold
 
     private static ScalingDecision Decide(QueueHistory history, in QueueSums sums, bool countersStale, ScalingPolicy policy, DateTimeOffset now)
     {
-        var slotsPerReplica = policy.SlotsPerReplica;
+        var slotsPerReplica = sums.SlotsPerConsumer(policy) * policy.ConsumersPerReplica;
         double slots = sums.Slots;
         var coldStart = policy.ColdStart.TotalSeconds;
 
@@ -223,7 +264,7 @@ public static class DecisionFold
             replicas = Math.Max(replicas, LeastReplicas);
         }
 
-        return Describe(sums, policy, now) with
+        return Describe(history, sums, policy, now) with
         {
             Reason = reason,
             Replicas = replicas,
@@ -241,6 +282,44 @@ public static class DecisionFold
         };
     }
 
+    /// <summary>Where more replicas would not help: one consumer may work at a time, or all of them crash on what they are given.</summary>
+    private static ScalingDecision KeepCaps(WorkloadState state, ScalingDecision decision, in QueueSums sums, ScalingPolicy policy)
+    {
+        if (decision.IsSingleActive && decision.Replicas > sums.SingleActive)
+        {
+            decision = decision with { Replicas = sums.SingleActive, Reason = DecisionReason.SingleActiveConsumer };
+        }
+
+        if (state.NoProgressCap is { } cap)
+        {
+            // Work that is going on is kept all the same: it may be what ends this.
+            var busy = sums.Busy * policy.Share / (sums.SlotsPerConsumer(policy) * policy.ConsumersPerReplica);
+            decision = decision with { Replicas = Math.Min(decision.Replicas, Math.Max(cap, busy)), Reason = DecisionReason.NoProgress };
+        }
+
+        return decision;
+    }
+
+    /// <summary>Whether readings without unacknowledged messages could be those of a busy fleet.</summary>
+    private static bool MayBeBusyUnseen(WorkloadState state, in ScalingDecision decision, in QueueSums sums, ScalingPolicy policy, DateTimeOffset now)
+    {
+        if (sums.UnackedUnknown)
+        {
+            return true;
+        }
+
+        if (!decision.HasAutoAck || sums.Consumers == 0)
+        {
+            return false;
+        }
+
+        // Deliveries are all that is seen of the work: it may go on for as long again after the last of them.
+        var quiet = Math.Max(policy.HoldAfterRecovery.TotalSeconds, 3 * (decision.ServiceTimeSeconds ?? 0));
+        return state.CountersStaleSince is not null
+            || state.History.LastProgressAt is not { } last
+            || (now - last).TotalSeconds < quiet;
+    }
+
     private static ScalingDecision KeepFloors(WorkloadState state, ScalingDecision decision, in QueueSums sums, ScalingPolicy policy, DateTimeOffset now)
     {
         if (policy.Mode == WorkloadMode.Job)
@@ -250,6 +329,22 @@ public static class DecisionFold
             return decision;
         }
 
+        var unseen = MayBeBusyUnseen(state, decision, sums, policy, now);
+        if (unseen && (!state.HasAnswer || (decision.HasAutoAck && !state.BusyUnseen)))
+        {
+            // Nothing before was decided in this knowledge, so what exists is taken to be busy; once, because as a rule it
+            // would chase its own consumers.
+            decision = NotBelow(decision, sums.Consumers * policy.Share / policy.ConsumersPerReplica, active: true, DecisionReason.UnackedUnknown);
+        }
+
+        if (unseen && state.HasAnswer)
+        {
+            // Deliveries times serviceTime say how much there is to do, but not that the last of it is done.
+            var isSized = !sums.UnackedUnknown && decision is { ArrivalsPerSecond: not null, ServiceTimeSeconds: not null };
+            decision = NotBelow(decision, isSized ? LeastReplicas : state.LastAnswer.Replicas, state.LastAnswer.IsActive, DecisionReason.UnackedUnknown);
+        }
+
+        state.BusyUnseen = unseen;
         if (state.HasAnswer && !sums.AllFresh)
         {
             decision = NotBelow(decision, state.LastAnswer.Replicas, state.LastAnswer.IsActive, DecisionReason.PartialReadings);
@@ -270,6 +365,12 @@ public static class DecisionFold
             {
                 decision = NotBelow(decision, state.RecoveryFloorReplicas, state.RecoveryFloorActive, DecisionReason.Recovering);
             }
+        }
+
+        if (state.HasAnswer && state.ConsumersUnknownSince is { } unknown && now - unknown < policy.HoldFor)
+        {
+            // Fewer slots than there were are known of, so growth would start from less.
+            decision = NotBelow(decision, state.LastAnswer.Replicas, state.LastAnswer.IsActive, DecisionReason.PartialReadings);
         }
 
         if (state.HasAnswer && state.CountersStaleSince is { } stale && now - stale < policy.HoldFor)
@@ -295,8 +396,16 @@ public static class DecisionFold
         };
     }
 
-    private static ScalingDecision Describe(in QueueSums sums, ScalingPolicy policy, DateTimeOffset now) => new()
+    private static ScalingDecision Describe(QueueHistory history, in QueueSums sums, ScalingPolicy policy, DateTimeOffset now) => new()
     {
+        Missing = (sums.UnackedUnknown ? QueueGauges.Unacked : QueueGauges.None) | (sums.ConsumersUnknown ? QueueGauges.Consumers : QueueGauges.None),
+        Prefetch = sums.Prefetch ?? history.ObservedPrefetch,
+        PrefetchSource = policy.Prefetch is not null ? PrefetchSource.Policy
+            : sums.Prefetch is not null ? PrefetchSource.Broker
+            : history.ObservedPrefetch is not null ? PrefetchSource.Observed
+            : PrefetchSource.Unknown,
+        HasAutoAck = sums.HasAutoAck || history.HasAutoAcks,
+        IsSingleActive = sums.SingleActive > 0 && sums.SingleActive == sums.Counted,
         DecidedAt = now,
         ObservedAt = sums.ObservedAt,
         Queues = sums.Count,

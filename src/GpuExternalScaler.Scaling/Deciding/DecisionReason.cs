@@ -47,6 +47,20 @@ public enum DecisionReason : byte
 
     /// <summary>Held: back after an outage; not below the answer from before it until readings were fresh long enough.</summary>
     Recovering,
+
+    /// <summary>
+    /// Held: nobody can tell how many messages are being worked on, so the answer may grow and not shrink. The source
+    /// does not count unacknowledged messages (T2), or consumers have theirs acknowledged on delivery.
+    /// </summary>
+    UnackedUnknown,
+
+    /// <summary>Capped: the queue lets one consumer work at a time, so more replicas would not help.</summary>
+    SingleActiveConsumer,
+
+    /// <summary>
+    /// Capped: messages come back again and again and none is completed, so more replicas would only crash too.
+    /// </summary>
+    NoProgress,
 }
 
 /// <summary>The stable names of <see cref="DecisionReason"/>.</summary>
@@ -56,7 +70,7 @@ public static class DecisionReasons
     [
         "not_sampled", "source_stale", "queue_missing", "stream_unsupported", "idle", "consumer_saturation",
         "offered_load", "backlog", "service_time_unknown", "job_messages", "holding", "partial_readings",
-        "counters_stale", "recovering",
+        "counters_stale", "recovering", "unacked_unknown", "single_active_consumer", "no_progress",
     ];
 
     /// <summary>All reasons, in order.</summary>

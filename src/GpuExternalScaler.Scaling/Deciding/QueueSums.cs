@@ -31,6 +31,27 @@ internal ref struct QueueSums
     /// <summary>Whether a queue's figures are late, and not merely a pattern's queue gone or new.</summary>
     public bool AnyLate;
 
+    /// <summary>
+    /// Whether nobody can tell how many messages are being worked on: the source does not count unacknowledged ones, or
+    /// consumers have theirs acknowledged on delivery.
+    /// </summary>
+    public bool UnackedUnknown;
+
+    /// <summary>Whether some consumers have their messages acknowledged on delivery, as the source tells.</summary>
+    public bool HasAutoAck;
+
+    /// <summary>Whether the source does not count consumers.</summary>
+    public bool ConsumersUnknown;
+
+    /// <summary>Queues whose gauges are in the sums.</summary>
+    public int Counted;
+
+    /// <summary>Those of them of which one consumer works at a time, however many there are.</summary>
+    public int SingleActive;
+
+    /// <summary>The largest prefetch in force over the queues, 0 for no limit; null when not known of any.</summary>
+    public int? Prefetch;
+
     public bool CountersUsable;
     public int Troubled;
 
@@ -43,7 +64,7 @@ internal ref struct QueueSums
     public DecisionReason? Undecided;
     public CounterSample? Counters;
 
-    public static QueueSums Of(in WorkloadSnapshot snapshot, ScalingPolicy policy, DateTimeOffset now)
+    public static QueueSums Of(in WorkloadSnapshot snapshot, ScalingPolicy policy, int? observedPrefetch, DateTimeOffset now)
     {
         var sums = new QueueSums
         {
@@ -80,6 +101,9 @@ internal ref struct QueueSums
             known++;
             sums.ObservedAt = queue.ObservedAt < sums.ObservedAt ? queue.ObservedAt : sums.ObservedAt;
             sums.NewestAt = queue.ObservedAt > sums.NewestAt ? queue.ObservedAt : sums.NewestAt;
+
+            // What was asked apart (T3) is a new sample too, though of one figure: that is how a wait persists.
+            sums.NewestAt = queue.ReadyAt > sums.NewestAt ? queue.ReadyAt : sums.NewestAt;
             sums.StaleAfter = queue.StaleAfter > sums.StaleAfter ? queue.StaleAfter : sums.StaleAfter;
             var absent = queue.Presence == QueuePresence.Absent;
             if (absent)
@@ -110,7 +134,7 @@ internal ref struct QueueSums
             // absence means zero, nothing is left to work on.
             if (!absent || (!goneFromPattern && policy.MissingQueue == MissingQueuePolicy.Hold))
             {
-                sums.AddGauges(queue, policy);
+                sums.AddGauges(queue, policy, observedPrefetch);
             }
 
             if (queue.Presence == QueuePresence.Present && queue.IsFresh(now))
@@ -173,12 +197,43 @@ internal ref struct QueueSums
         return null;
     }
 
-    private void AddGauges(in QueueReading queue, ScalingPolicy policy)
+    /// <summary>Slots one consumer has, on average over the queues where they differ; never 0.</summary>
+    public readonly double SlotsPerConsumer(ScalingPolicy policy) =>
+        Slots > 0 && SingleActive == 0 && !ConsumersUnknown ? Slots / (double)Consumers : policy.SlotsPerConsumer(Prefetch);
+
+    private void AddGauges(in QueueReading queue, ScalingPolicy policy, int? observedPrefetch)
     {
         var ready = Plausible(queue.Ready);
         var unacked = Plausible(queue.Unacked);
         var consumers = Plausible(queue.Consumers);
-        var slots = consumers * policy.Concurrency;
+        var prefetch = policy.Prefetch ?? queue.Prefetch;
+        var slotsPerConsumer = policy.SlotsPerConsumer(prefetch);
+        if (!queue.Has(QueueGauges.Consumers))
+        {
+            // As many as it takes to hold what is held. Idle ones are not seen, and not counting them errs upwards.
+            ConsumersUnknown = true;
+            var window = prefetch ?? observedPrefetch ?? 0;
+            var held = window > 0 ? window : slotsPerConsumer;
+            consumers = (unacked + held - 1) / held;
+        }
+
+        if (queue.IsSingleActive)
+        {
+            SingleActive++;
+        }
+
+        var slots = (queue.IsSingleActive ? Math.Min(consumers, 1) : consumers) * slotsPerConsumer;
+        if (!queue.Has(QueueGauges.Unacked) && consumers > 0)
+        {
+            // Messages that wait are what no window had room for. With none waiting, anything from idle to fully busy is
+            // possible. Without consumers nothing is held.
+            UnackedUnknown = true;
+            unacked = ready > 0 ? slots : 0;
+        }
+
+        Counted++;
+        HasAutoAck |= queue.HasAutoAck;
+        Prefetch = prefetch is { } known && (Prefetch is null || (Prefetch > 0 && (known == 0 || known > Prefetch))) ? known : Prefetch;
         Ready += ready;
         Unacked += unacked;
         Consumers += consumers;
@@ -199,6 +254,9 @@ internal ref struct QueueSums
         private long _completed;
         private long _published;
         private long _firstDeliveries;
+        private long _unacked;
+        private long _autoAcked;
+        private long _redelivered;
         private int _queues;
         private bool _any;
         private bool _gone;
@@ -210,7 +268,14 @@ internal ref struct QueueSums
 
         /// <summary>The sum; of queues that are all gone as of the sweep that proved it.</summary>
         public readonly CounterSample? SampleAt(DateTimeOffset sweepAt) =>
-            Usable && (_any || _frozen) ? new CounterSample(_any ? _at : sweepAt, _queues, _messages, _completed, _published < 0 ? null : _published, _firstDeliveries < 0 ? null : _firstDeliveries) : null;
+            Usable && (_any || _frozen)
+                ? new CounterSample(_any ? _at : sweepAt, _queues, _messages, _completed, _published < 0 ? null : _published, _firstDeliveries < 0 ? null : _firstDeliveries)
+                {
+                    Unacked = _unacked,
+                    AutoAcked = _autoAcked,
+                    Redelivered = _redelivered < 0 ? null : _redelivered,
+                }
+                : null;
 
         /// <summary>
         /// A queue that is proven not to exist counts nothing any more: its totals are constants, whatever their age.
@@ -247,6 +312,9 @@ internal ref struct QueueSums
             _queues++;
             _messages += counters.Messages;
             _completed += counters.Completed;
+            _unacked += counters.Unacked;
+            _autoAcked += Math.Max(0, counters.AutoAcked);
+            _redelivered = _redelivered < 0 || counters.Redelivered < 0 ? -1 : _redelivered + counters.Redelivered;
             _published = _published < 0 || counters.Published < 0 ? -1 : _published + counters.Published;
             _firstDeliveries = _firstDeliveries < 0 || counters.Delivered < 0 || counters.Redelivered < 0
                 ? -1

@@ -1,3 +1,5 @@
+using GpuExternalScaler.Scaling.Readings;
+
 namespace GpuExternalScaler.Scaling.Deciding;
 
 /// <summary>Where the service time in a decision came from.</summary>
@@ -11,6 +13,22 @@ public enum ServiceTimeSource : byte
 
     /// <summary>Measured: time slots were busy, divided by completions.</summary>
     Measured,
+}
+
+/// <summary>Where the prefetch in a decision came from (T5).</summary>
+public enum PrefetchSource : byte
+{
+    /// <summary>There is none.</summary>
+    Unknown,
+
+    /// <summary>The policy's <c>prefetch</c>.</summary>
+    Policy,
+
+    /// <summary>The broker, which was told by the consumers.</summary>
+    Broker,
+
+    /// <summary>Seen: what each consumer held while more waited.</summary>
+    Observed,
 }
 
 /// <summary>
@@ -87,6 +105,21 @@ public readonly record struct ScalingDecision
 
     /// <summary>Where the service time came from.</summary>
     public ServiceTimeSource ServiceTimeSource { get; init; }
+
+    /// <summary>Gauges that some queue's source does not have (T2).</summary>
+    public QueueGauges Missing { get; init; }
+
+    /// <summary>Messages a consumer holds (p), 0 for no limit; null when not known.</summary>
+    public int? Prefetch { get; init; }
+
+    /// <summary>Where the prefetch came from.</summary>
+    public PrefetchSource PrefetchSource { get; init; }
+
+    /// <summary>Whether consumers have messages acknowledged on delivery, so that unacknowledged does not show the work.</summary>
+    public bool HasAutoAck { get; init; }
+
+    /// <summary>Whether all queues let one consumer work at a time.</summary>
+    public bool IsSingleActive { get; init; }
 
     /// <summary>The cold start used (L).</summary>
     public TimeSpan ColdStart { get; init; }

@@ -44,6 +44,18 @@ public sealed class WorkloadState
     /// <summary>Since when counters that were once known have been stale; null while they are not.</summary>
     internal DateTimeOffset? CountersStaleSince { get; set; }
 
+    /// <summary>Whether work may go on that nobody can see, as of the last answer.</summary>
+    internal bool BusyUnseen { get; set; }
+
+    /// <summary>Whether consumers were ever counted.</summary>
+    internal bool ConsumersKnown { get; set; }
+
+    /// <summary>Since when they no longer are; null while they are, or never were.</summary>
+    internal DateTimeOffset? ConsumersUnknownSince { get; set; }
+
+    /// <summary>Replicas of the answer when progress ceased, above which nothing is asked for until it resumes; null while there is some.</summary>
+    internal double? NoProgressCap { get; set; }
+
     /// <summary>An independent copy.</summary>
     public WorkloadState Clone() => new(History.Clone())
     {
@@ -56,5 +68,9 @@ public sealed class WorkloadState
         FreshSince = FreshSince,
         UnobservedSince = UnobservedSince,
         CountersStaleSince = CountersStaleSince,
+        BusyUnseen = BusyUnseen,
+        ConsumersKnown = ConsumersKnown,
+        ConsumersUnknownSince = ConsumersUnknownSince,
+        NoProgressCap = NoProgressCap,
     };
 }

@@ -4,7 +4,7 @@ namespace GpuExternalScaler.Scaling.History;
 
 /// <summary>
 /// What has been seen of one set of queues: busy time, arrivals, completions, service time. It belongs to the queues
-/// and not to the policy of a workload, so it is handed on when metadata is edited. Fixed size: two rings, about 5 kB.
+/// and not to the policy of a workload, so it is handed on when metadata is edited. Fixed size: two rings, about 6 kB.
 /// </summary>
 public sealed class QueueHistory
 {
@@ -12,6 +12,14 @@ public sealed class QueueHistory
 
     // Fewer completions than this and the service time would be noise (decision.md, Quantities).
     private const long MinimumCompletions = 20;
+
+    // Messages acknowledged on delivery are never seen being worked on: more than this share of them, and ∫B ÷ completions
+    // would be far too short.
+    private const double MaximumAutoAcked = 0.1;
+
+    // A message that crashes its worker comes back at once: when everything that is held has come back twice and nothing
+    // was completed, it is not a restart.
+    private const long RedeliveriesOfEach = 2;
 
     // More change of busy slots than this share of the completions and ∫B ÷ completions is biased: in a 5× step with
     // 10-minute jobs it would read three times too long.
@@ -22,11 +30,18 @@ public sealed class QueueHistory
     private int _busyCount;
     private int _countsCount;
     private DateTimeOffset _lastGaugeAt;
+    private DateTimeOffset _lastWaitingAt;
     private DateTimeOffset _lastCountersAt;
     private double _busyIntegral;
     private long _lastBusy;
     private int _waitingSamples;
     private int _queueSetVersion;
+    private int _countedQueues;
+    private DateTimeOffset _progressAt;
+    private long? _redelivered;
+    private long _redeliveredSinceProgress;
+    private long _mostUnackedSinceProgress;
+    private long _autoAcked;
 
     /// <summary>Measured seconds of work in one message, kept through idleness and outages; null before the first.</summary>
     public double? MeasuredServiceTimeSeconds { get; private set; }
@@ -46,6 +61,20 @@ public sealed class QueueHistory
     /// <summary>Whether messages waited in this and the sample before it: a wait that persists is not an average's business.</summary>
     public bool WaitingPersists => _waitingSamples >= 2;
 
+    /// <summary>
+    /// When a completion was last seen, or counting began; null before counters were read. Completions between two
+    /// readings count as of the later one.
+    /// </summary>
+    public DateTimeOffset? LastProgressAt => _progressAt == default ? null : _progressAt;
+
+    /// <summary>Whether messages were lately acknowledged on delivery, going by the counters.</summary>
+    public bool HasAutoAcks => _autoAcked > 0;
+
+    /// <summary>
+    /// Messages each consumer holds, seen while more waited: a prefetch window that is full shows its size. Null before.
+    /// </summary>
+    public int? ObservedPrefetch { get; private set; }
+
     /// <summary>An independent copy.</summary>
     public QueueHistory Clone()
     {
@@ -54,11 +83,19 @@ public sealed class QueueHistory
             _busyCount = _busyCount,
             _countsCount = _countsCount,
             _lastGaugeAt = _lastGaugeAt,
+            _lastWaitingAt = _lastWaitingAt,
             _lastCountersAt = _lastCountersAt,
             _busyIntegral = _busyIntegral,
             _lastBusy = _lastBusy,
             _waitingSamples = _waitingSamples,
             _queueSetVersion = _queueSetVersion,
+            _countedQueues = _countedQueues,
+            _progressAt = _progressAt,
+            _redelivered = _redelivered,
+            _redeliveredSinceProgress = _redeliveredSinceProgress,
+            _mostUnackedSinceProgress = _mostUnackedSinceProgress,
+            _autoAcked = _autoAcked,
+            ObservedPrefetch = ObservedPrefetch,
             MeasuredServiceTimeSeconds = MeasuredServiceTimeSeconds,
             ArrivalsPerSecond = ArrivalsPerSecond,
             CompletionsPerSecond = CompletionsPerSecond,
@@ -81,6 +118,7 @@ public sealed class QueueHistory
             _countsCount = 0;
         }
 
+        AddWaiting(at, waiting, maximumGap);
         if (at <= _lastGaugeAt)
         {
             return;
@@ -90,7 +128,6 @@ public sealed class QueueHistory
         {
             _busyCount = 0;
             _countsCount = 0;
-            _waitingSamples = 0;
 
             // What arrived before the gap says nothing about now.
             ArrivalsPerSecond = null;
@@ -102,7 +139,6 @@ public sealed class QueueHistory
             _busyIntegral += (at - _lastGaugeAt).TotalSeconds * (_lastBusy + busy) / 2;
         }
 
-        _waitingSamples = waiting > 0 ? Math.Min(_waitingSamples + 1, 2) : 0;
         _lastGaugeAt = at;
         _lastBusy = busy;
         var point = new BusyPoint(at, _busyIntegral, busy);
@@ -122,6 +158,30 @@ public sealed class QueueHistory
         }
 
         _busy[_busyCount++] = point;
+    }
+
+    /// <summary>
+    /// Adds what waits alone, where nobody can tell how many slots are busy: an unknown must not enter the average as zero.
+    /// </summary>
+    public void AddWaiting(DateTimeOffset at, long waiting, TimeSpan maximumGap)
+    {
+        if (at > _lastWaitingAt)
+        {
+            var before = at - _lastWaitingAt > maximumGap ? 0 : _waitingSamples;
+            _waitingSamples = waiting > 0 ? Math.Min(before + 1, 2) : 0;
+            _lastWaitingAt = at;
+        }
+    }
+
+    /// <summary>
+    /// Learns how many messages a consumer holds, while others wait in the queue: only then is every window full.
+    /// </summary>
+    public void ObservePrefetch(long unacked, long consumers)
+    {
+        if (consumers > 0 && WaitingPersists)
+        {
+            ObservedPrefetch = (int)Math.Clamp((unacked + (consumers / 2)) / consumers, 1, int.MaxValue);
+        }
     }
 
     /// <summary>Busy slots on average over the newest <paramref name="window"/>, or over what there is of it.</summary>
@@ -169,21 +229,23 @@ public sealed class QueueHistory
         }
 
         _lastCountersAt = sample.At;
-        if (_countsCount > 0 && sample.Completed < _counts[_countsCount - 1].Sample.Completed)
+        if (_countsCount > 0 && sample.Completed < _counts[_countsCount - 1].Completed)
         {
             // The source starts counting anew only when it forgot the queue.
             _countsCount = 0;
         }
 
-        if (_countsCount > 0 && sample.Queues != _counts[_countsCount - 1].Sample.Queues)
+        var (busyIntegral, busy) = BusyAt(sample.At);
+        var point = CountPoint.Of(sample, busyIntegral, busy);
+        if (_countsCount > 0 && sample.Queues != _countedQueues)
         {
-            TakeOverJoined(sample);
+            TakeOverJoined(point);
         }
 
-        var (busyIntegral, busy) = BusyAt(sample.At);
-        var point = new CountPoint(sample, busyIntegral, busy);
+        NoteProgress(sample);
+        _countedQueues = sample.Queues;
         var spacing = policy.MinimumWindow / 16;
-        if (_countsCount >= 2 && sample.At - _counts[_countsCount - 2].Sample.At < spacing)
+        if (_countsCount >= 2 && point.At - _counts[_countsCount - 2].At < spacing)
         {
             _counts[_countsCount - 1] = point;
         }
@@ -208,8 +270,9 @@ public sealed class QueueHistory
     /// </summary>
     public void RenewServiceTime(ScalingPolicy policy)
     {
-        if (_countsCount < 2)
+        if (_countsCount < 2 || _redeliveredSinceProgress > 0)
         {
+            // Work that was lost is not service time: wait for the next completion.
             return;
         }
 
@@ -219,8 +282,8 @@ public sealed class QueueHistory
         for (var i = _countsCount - 2; i >= 0; i--)
         {
             var oldest = _counts[i];
-            var completed = newest.Sample.Completed - oldest.Sample.Completed;
-            var seconds = (newest.Sample.At - oldest.Sample.At).TotalSeconds;
+            var completed = WorkedOn(oldest, newest);
+            var seconds = (newest.At - oldest.At).TotalSeconds;
             if (seconds > preferred && found is not null)
             {
                 break;
@@ -228,6 +291,7 @@ public sealed class QueueHistory
 
             if (completed >= MinimumCompletions &&
                 Math.Abs(newest.Busy - oldest.Busy) <= MaximumBusyChange * completed &&
+                newest.AutoAcked - oldest.AutoAcked <= MaximumAutoAcked * completed &&
                 seconds >= policy.MinimumWindow.TotalSeconds)
             {
                 found = (newest.BusyIntegral - oldest.BusyIntegral) / completed;
@@ -241,6 +305,62 @@ public sealed class QueueHistory
         }
     }
 
+    /// <summary>
+    /// Whether workers crash on what they are given: nothing completed for max(2 min, 3·W) while everything that was
+    /// held has come back twice over. A restart of all workers redelivers everything once.
+    /// </summary>
+    public bool IsWithoutProgress(ScalingPolicy policy)
+    {
+        var patience = Math.Max(8 * policy.MinimumWindow.TotalSeconds, 3 * (MeasuredServiceTimeSeconds ?? policy.ServiceTime?.TotalSeconds ?? 0));
+        return _progressAt != default
+            && (_lastCountersAt - _progressAt).TotalSeconds >= patience
+            && _redeliveredSinceProgress > RedeliveriesOfEach * Math.Max(1, _mostUnackedSinceProgress);
+    }
+
+    private void NoteProgress(in CounterSample sample)
+    {
+        if (_countsCount == 0 || sample.Queues != _countedQueues || sample.Completed > _counts[_countsCount - 1].Completed)
+        {
+            if (_redeliveredSinceProgress > _mostUnackedSinceProgress)
+            {
+                // All that was held was lost at least once; no window may reach back over that.
+                _countsCount = 0;
+            }
+
+            _progressAt = sample.At;
+            _redeliveredSinceProgress = 0;
+            _mostUnackedSinceProgress = 0;
+        }
+        else if (sample.Redelivered - _redelivered is > 0 and { } redelivered)
+        {
+            _redeliveredSinceProgress += redelivered;
+        }
+
+        _redelivered = sample.Redelivered;
+        _mostUnackedSinceProgress = Math.Max(_mostUnackedSinceProgress, sample.Unacked);
+    }
+
+    /// <summary>
+    /// Messages worked on between two points: those completed, or, where clearly more, those delivered for the first time
+    /// that are neither held any more nor back in the queue. Rejected messages took their time too, and in a retry loop
+    /// through a dead-letter exchange they are most of them; λ counts each of their rounds as an arrival.
+    /// </summary>
+    private static long WorkedOn(in CountPoint then, in CountPoint now)
+    {
+        var completed = now.Completed - then.Completed;
+        if (now.FirstDeliveries < 0 || then.FirstDeliveries < 0)
+        {
+            return completed;
+        }
+
+        var unacked = now.Unacked - then.Unacked;
+        var ready = now.Messages - then.Messages - unacked;
+        var left = now.FirstDeliveries - then.FirstDeliveries - unacked - Math.Max(0, ready);
+
+        // Deliveries and gauges are some seconds apart: a small surplus is that and nothing else.
+        return left - completed > Math.Max(MinimumCompletions, completed / 4) ? left : completed;
+    }
+
     private void RenewRates(ScalingPolicy policy)
     {
         var newest = _counts[_countsCount - 1];
@@ -249,37 +369,38 @@ public sealed class QueueHistory
         for (var i = _countsCount - 2; i >= 0; i--)
         {
             start = i;
-            if (newest.Sample.At - _counts[i].Sample.At >= window)
+            if (newest.At - _counts[i].At >= window)
             {
                 break;
             }
         }
 
         // Two readings a moment apart say more about the broker's statistics interval than about arrivals.
-        if (start < 0 || newest.Sample.At - _counts[start].Sample.At < policy.MinimumWindow / 3)
+        if (start < 0 || newest.At - _counts[start].At < policy.MinimumWindow / 3)
         {
             return;
         }
 
-        var then = _counts[start].Sample;
-        var seconds = (newest.Sample.At - then.At).TotalSeconds;
-        var completed = newest.Sample.Completed - then.Completed;
+        var then = _counts[start];
+        var seconds = (newest.At - then.At).TotalSeconds;
+        var completed = newest.Completed - then.Completed;
 
         // T4: what came in is what is there now, less what was, plus what left. Expired and purged messages make this
         // too low, a retry loop through a dead-letter exchange nets nothing: hence the larger of three accounts.
-        double arrived = newest.Sample.Messages - then.Messages + completed;
-        if (newest.Sample.Published - then.Published is { } published)
+        double arrived = newest.Messages - then.Messages + completed;
+        if (newest.Published >= 0 && then.Published >= 0)
         {
-            arrived = Math.Max(arrived, published);
+            arrived = Math.Max(arrived, newest.Published - then.Published);
         }
 
-        if (newest.Sample.FirstDeliveries - then.FirstDeliveries is { } delivered)
+        if (newest.FirstDeliveries >= 0 && then.FirstDeliveries >= 0)
         {
-            arrived = Math.Max(arrived, delivered);
+            arrived = Math.Max(arrived, newest.FirstDeliveries - then.FirstDeliveries);
         }
 
         ArrivalsPerSecond = Math.Max(0, arrived) / seconds;
         CompletionsPerSecond = completed / seconds;
+        _autoAcked = Math.Max(0, newest.AutoAcked - then.AutoAcked);
     }
 
     /// <summary>max(15 s, W/2), at most 60 s.</summary>
@@ -318,33 +439,31 @@ public sealed class QueueHistory
     /// is neither arrivals nor completions. The one interval in which it happened is taken to have gone on as before,
     /// by shifting all earlier points to where they would then have been.
     /// </summary>
-    private void TakeOverJoined(in CounterSample sample)
+    private void TakeOverJoined(in CountPoint point)
     {
-        var last = _counts[_countsCount - 1].Sample;
-        var seconds = (sample.At - last.At).TotalSeconds;
+        var last = _counts[_countsCount - 1];
+        var seconds = (point.At - last.At).TotalSeconds;
         var completed = (long)Math.Round((CompletionsPerSecond ?? 0) * seconds);
         var arrived = (long)Math.Round((ArrivalsPerSecond ?? 0) * seconds);
-        var messagesShift = sample.Messages - last.Messages - (arrived - completed);
-        var completedShift = sample.Completed - last.Completed - completed;
-        var publishedShift = sample.Published - last.Published - arrived;
-        var deliveriesShift = sample.FirstDeliveries - last.FirstDeliveries - arrived;
+        var messagesShift = point.Messages - last.Messages - (arrived - completed);
+        var completedShift = point.Completed - last.Completed - completed;
+        var autoAckedShift = point.AutoAcked - last.AutoAcked;
+        var unackedShift = point.Unacked - last.Unacked;
         for (var i = 0; i < _countsCount; i++)
         {
-            var then = _counts[i].Sample;
-            _counts[i] = _counts[i] with
+            ref var then = ref _counts[i];
+            then = then with
             {
-                Sample = then with
-                {
-                    Queues = sample.Queues,
-                    Messages = then.Messages + messagesShift,
-                    Completed = then.Completed + completedShift,
-                    Published = Shifted(then.Published, sample.Published, publishedShift),
-                    FirstDeliveries = Shifted(then.FirstDeliveries, sample.FirstDeliveries, deliveriesShift),
-                },
+                Messages = then.Messages + messagesShift,
+                Unacked = then.Unacked + unackedShift,
+                Completed = then.Completed + completedShift,
+                AutoAcked = then.AutoAcked + autoAckedShift,
+                Published = Shifted(then.Published, last.Published, point.Published),
+                FirstDeliveries = Shifted(then.FirstDeliveries, last.FirstDeliveries, point.FirstDeliveries),
             };
         }
 
-        static long? Shifted(long? then, long? now, long? shift) => then is null || now is null ? null : then + shift;
+        long Shifted(long then, long before, long now) => then < 0 || before < 0 || now < 0 ? -1 : then + now - before - arrived;
     }
 
     // Long jobs need completions from long ago, short ones a fine recent past: keep the newer half as it is and every
@@ -367,7 +486,13 @@ public sealed class QueueHistory
 
     private readonly record struct BusyPoint(DateTimeOffset At, double Integral, long Busy);
 
-    private readonly record struct CountPoint(CounterSample Sample, double BusyIntegral, long Busy);
+    // Nullables and instants with offsets would double the ring; −1 is a counter that is not known.
+    private readonly record struct CountPoint(
+        DateTime At, long Messages, long Unacked, long Completed, long AutoAcked, long Published, long FirstDeliveries, double BusyIntegral, long Busy)
+    {
+        public static CountPoint Of(in CounterSample sample, double busyIntegral, long busy) => new(
+            sample.At.UtcDateTime, sample.Messages, sample.Unacked, sample.Completed, sample.AutoAcked, sample.Published ?? -1, sample.FirstDeliveries ?? -1, busyIntegral, busy);
+    }
 }
 
 /// <summary>Counters of a set of queues at one moment, added up; null where a counter is not known.</summary>
@@ -377,4 +502,14 @@ public sealed class QueueHistory
 /// <param name="Completed">Messages done with.</param>
 /// <param name="Published">Messages published, or null.</param>
 /// <param name="FirstDeliveries">Deliveries less redeliveries, or null.</param>
-public readonly record struct CounterSample(DateTimeOffset At, int Queues, long Messages, long Completed, long? Published, long? FirstDeliveries);
+public readonly record struct CounterSample(DateTimeOffset At, int Queues, long Messages, long Completed, long? Published, long? FirstDeliveries)
+{
+    /// <summary>The unacknowledged part of <see cref="Messages"/>.</summary>
+    public long Unacked { get; init; }
+
+    /// <summary>The part of <see cref="Completed"/> that was acknowledged on delivery; 0 where not known.</summary>
+    public long AutoAcked { get; init; }
+
+    /// <summary>Deliveries of messages that had been delivered before, or null.</summary>
+    public long? Redelivered { get; init; }
+}

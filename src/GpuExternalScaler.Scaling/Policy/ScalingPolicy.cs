@@ -39,6 +39,13 @@ public sealed record ScalingPolicy
     /// </summary>
     public int Concurrency { get; init; } = 1;
 
+    /// <summary>
+    /// Messages a consumer holds unacknowledged (p): only interprets what the broker reports. Null (<c>auto</c>) takes it
+    /// from the broker, else from what consumers hold while messages wait; 0 is no limit. Below
+    /// <see cref="Concurrency"/> it bounds what a consumer can work on at once.
+    /// </summary>
+    public int? Prefetch { get; init; }
+
     /// <summary>Consumers one replica opens on the queue (k). Default 1, at least 1.</summary>
     public int ConsumersPerReplica { get; init; } = 1;
 
@@ -85,6 +92,7 @@ public sealed record ScalingPolicy
     /// <summary>The drain time in force.</summary>
     public TimeSpan EffectiveDrainTime => DrainTime ?? ColdStart;
 
-    /// <summary>Slots one replica has: messages it works on at once over all its consumers (m·k).</summary>
-    public double SlotsPerReplica => (double)Concurrency * ConsumersPerReplica;
+    /// <summary>Slots one consumer has: it works on <see cref="Concurrency"/> messages at once, or on as many as it is given.</summary>
+    /// <param name="prefetch">Messages a consumer holds; 0 or null for no limit.</param>
+    public long SlotsPerConsumer(int? prefetch) => prefetch is > 0 and { } held ? Math.Min(Concurrency, held) : Concurrency;
 }

@@ -20,6 +20,7 @@ internal static class PolicyKeys
         Number("saturationThreshold", "a number from 0.001 to 1", static n => n is >= 0.001 and <= 1, static (p, n) => p with { SaturationThreshold = n }),
         Number("share", "a number from 0.001 to 1", static n => n is >= 0.001 and <= 1, static (p, n) => p with { Share = n }),
         Whole("concurrency", 1, 10_000, static (p, n) => p with { Concurrency = (int)n }),
+        Prefetch(),
         Whole("consumersPerReplica", 1, 10_000, static (p, n) => p with { ConsumersPerReplica = (int)n }),
         Duration("serviceTime", TimeSpan.FromMilliseconds(1), Day, static (p, d) => p with { ServiceTime = d }),
         Duration("coldStart", TimeSpan.Zero, Day, static (p, d) => p with { ColdStart = d }),
@@ -42,6 +43,16 @@ internal static class PolicyKeys
         $"a whole number from {from} to {to}",
         text => SettingText.TryWhole(text, out var number) && number >= from && number <= to ? SettingText.Canonical(number) : null,
         (policy, text) => SettingText.TryWhole(text, out var number) ? set(policy, number) : policy);
+
+    private static PolicyKey Prefetch()
+    {
+        const string Auto = "auto";
+        return new PolicyKey(
+            "prefetch",
+            "auto, or a whole number from 0 (no limit) to 65535",
+            static text => text == Auto ? Auto : SettingText.TryWhole(text, out var number) && number is >= 0 and <= ushort.MaxValue ? SettingText.Canonical(number) : null,
+            static (policy, text) => policy with { Prefetch = SettingText.TryWhole(text, out var number) ? (int)number : null });
+    }
 
     private static PolicyKey Duration(string name, TimeSpan from, TimeSpan to, Func<ScalingPolicy, TimeSpan, ScalingPolicy> set) => new(
         name,

@@ -2,6 +2,7 @@ using FsCheck;
 using FsCheck.Fluent;
 using GpuExternalScaler.Scaling.Deciding;
 using GpuExternalScaler.Scaling.Policy;
+using GpuExternalScaler.Scaling.Readings;
 
 namespace GpuExternalScaler.Scaling.Tests.Deciding;
 
@@ -122,6 +123,42 @@ public class DecisionFoldProperties
     }
 
     [Fact]
+    public void A_source_that_lacks_a_figure_never_lowers_the_answer()
+    {
+        var gen = from seed in Gen.Choose(0, int.MaxValue)
+                  from missing in Gen.Elements(QueueGauges.Unacked, QueueGauges.Consumers)
+                  from seconds in Gen.Choose(2, 120)
+                  select (seed, missing, seconds);
+        Prop.ForAll(Arb.From(gen), fault =>
+        {
+            var workload = Walk(fault.seed, 60, static (_, _) => { }, MissingQueuePolicy.Hold, lacking: false);
+            workload.After(2);
+            var before = workload.Step();
+            if (!before.IsDecided)
+            {
+                return;
+            }
+
+            // Consumers are what tells that nobody can be working.
+            for (var t = 0; t < fault.seconds; t += 2)
+            {
+                workload.After(2);
+                foreach (var queue in new[] { "a", "b", "c" }.Take(workload.Readings().Length))
+                {
+                    workload.Known(q => Without(q with { Consumers = q.Consumers + 1 }, fault.missing), queue);
+                }
+
+                var decision = workload.Step();
+                if (decision.IsDecided)
+                {
+                    decision.Replicas.Should().BeGreaterThanOrEqualTo(before.Replicas * (1 - 1e-12));
+                    (decision.IsActive || !before.IsActive).Should().BeTrue();
+                }
+            }
+        }).Check(Quick);
+    }
+
+    [Fact]
     public void The_order_of_queues_changes_nothing()
     {
         Prop.ForAll(Arb.From(Gen.Choose(0, int.MaxValue)), seed =>
@@ -176,7 +213,7 @@ public class DecisionFoldProperties
     }
 
     /// <summary>Random weather: figures drift, counters advance, queues fall silent and vanish.</summary>
-    private static Workload Walk(int seed, int steps, Action<Workload, ScalingDecision> check, MissingQueuePolicy? missingQueue = null)
+    private static Workload Walk(int seed, int steps, Action<Workload, ScalingDecision> check, MissingQueuePolicy? missingQueue = null, bool lacking = true)
     {
         var random = new Random(seed);
         var workload = new Workload
@@ -189,6 +226,7 @@ public class DecisionFoldProperties
                 Share = random.Next(1, 101) / 100.0,
                 ServiceTime = random.Next(3) == 0 ? TimeSpan.FromSeconds(random.Next(0, 300)) : null,
                 ColdStart = TimeSpan.FromSeconds(random.Next(0, 300)),
+                Prefetch = random.Next(4) == 0 ? random.Next(0, 6) : null,
                 ActivationThreshold = random.Next(3) == 0 ? random.Next(0, 20) : 0,
                 MissingQueue = missingQueue ?? (MissingQueuePolicy)random.Next(2),
             },
@@ -196,9 +234,12 @@ public class DecisionFoldProperties
         var names = random.Next(2) == 0 ? new[] { "a" } : ["a", "b", "c"];
         var completed = new long[names.Length];
         var withCounters = random.Next(2) == 0;
+        var autoAcks = random.Next(6) == 0;
+        var singleActive = random.Next(6) == 0;
         foreach (var name in names)
         {
             workload.Queue(random.Next(50), random.Next(20), random.Next(20), name);
+            workload.Known(q => q with { HasAutoAck = autoAcks, IsSingleActive = singleActive, Prefetch = random.Next(3) == 0 ? random.Next(0, 6) : null }, name);
         }
 
         for (var step = 0; step < steps; step++)
@@ -214,10 +255,17 @@ public class DecisionFoldProperties
                 {
                     var garbage = random.Next(200) == 0;
                     workload.Queue(garbage ? 1_000_000_000_000_000 : random.Next(100), random.Next(30), random.Next(25), names[i]);
+                    if (lacking)
+                    {
+                        var missing = random.Next(40) switch { 0 => QueueGauges.Unacked, 1 => QueueGauges.Consumers, _ => QueueGauges.None };
+                        workload.Known(q => Without(q, missing), names[i]);
+                    }
+
                     if (withCounters)
                     {
                         completed[i] = random.Next(100) == 0 ? 0 : completed[i] + random.Next(20);
-                        workload.Counters(random.Next(130), completed[i], completed[i] + random.Next(40), name: names[i]);
+                        workload.Counters(
+                            random.Next(130), completed[i], completed[i] + random.Next(40), completed[i] + random.Next(80), random.Next(400) * step / 40, random.Next(30), autoAcks ? completed[i] : 0, names[i]);
                     }
                 }
             }
@@ -228,6 +276,13 @@ public class DecisionFoldProperties
 
         return workload;
     }
+
+    private static QueueReading Without(QueueReading reading, QueueGauges missing) => reading with
+    {
+        Missing = missing,
+        Unacked = missing == QueueGauges.Unacked ? 0 : reading.Unacked,
+        Consumers = missing == QueueGauges.Consumers ? 0 : reading.Consumers,
+    };
 
     private static ScalingDecision Steady(int seed, int k)
     {

@@ -30,7 +30,15 @@ internal sealed class Workload
         return this;
     }
 
-    public Workload Counters(long messages, long completed, long published = -1, long delivered = -1, long redelivered = -1, string name = "q")
+    /// <summary>Changes what else is known of a queue.</summary>
+    public Workload Known(Func<QueueReading, QueueReading> change, string name = "q")
+    {
+        _queues[name] = change(_queues[name]);
+        return this;
+    }
+
+    public Workload Counters(
+        long messages, long completed, long published = -1, long delivered = -1, long redelivered = -1, long unacked = 0, long autoAcked = -1, string name = "q")
     {
         _queues[name] = _queues[name] with
         {
@@ -39,6 +47,8 @@ internal sealed class Workload
                 ObservedAt = Now,
                 StaleAfter = TimeSpan.FromSeconds(30),
                 Messages = messages,
+                Unacked = unacked,
+                AutoAcked = autoAcked,
                 Completed = completed,
                 Published = published,
                 Delivered = delivered,
