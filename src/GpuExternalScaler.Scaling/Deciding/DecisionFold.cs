@@ -72,7 +72,9 @@ public static class DecisionFold
         }
         else
         {
-            history.AddGauges(sums.NewestAt, sums.Busy, sums.Waiting, snapshot.QueueSetVersion, policy, sums.StaleAfter);
+            // A broker that was silent for so long may have restarted, and what it counted in its last and first seconds is
+            // lost: no window may reach across.
+            history.AddGauges(sums.NewestAt, sums.Busy, sums.Waiting, snapshot.QueueSetVersion, policy, sums.StaleAfter / 2);
         }
 
         if (sums is { Ready: > 0, ConsumersUnknown: false, UnackedUnknown: false, SingleActive: 0 })

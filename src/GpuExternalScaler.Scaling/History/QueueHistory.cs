@@ -13,6 +13,12 @@ public sealed class QueueHistory
     // Fewer completions than this and the service time would be noise (decision.md, Quantities).
     private const long MinimumCompletions = 20;
 
+    // Messages seen at work after which the error of counting them is an eighth.
+    private const double EnoughSeen = 64;
+
+    // Longest time over which a rough measure is refined, in longest averaging windows.
+    private const double LongestWindows = 10;
+
     // Messages acknowledged on delivery are never seen being worked on: more than this share of them, and ∫B ÷ completions
     // would be far too short.
     private const double MaximumAutoAcked = 0.1;
@@ -264,10 +270,15 @@ public sealed class QueueHistory
     }
 
     /// <summary>
-    /// Measures W = ∫B dt ÷ completions over the longest window up to max(60 s, 2·W) that has enough completions and
+    /// Measures W = ∫B dt ÷ messages worked on, over the longest window up to max(60 s, 2·W) that has enough of them and
     /// little change of busy slots, else over the shortest longer one; keeps the last W when there is none. A window
-    /// of 2·W lets a new model's W be followed within 3·W.
+    /// of 2·W lets a new model's W be followed within 3·W; one below 30 s would mostly measure how many seconds the
+    /// broker's counters are behind its gauges.
     /// </summary>
+    /// <remarks>
+    /// The broker looks every 5 s, so of short work only some is ever seen: as many messages as ∫B has times of 5 s. Few of
+    /// them make a rough measure. It is made on longer windows, up to 10 min, for as long as these do not contradict it.
+    /// </remarks>
     public void RenewServiceTime(ScalingPolicy policy)
     {
         if (_countsCount < 2 || _redeliveredSinceProgress > 0)
@@ -277,24 +288,45 @@ public sealed class QueueHistory
         }
 
         var preferred = Math.Max(policy.MaximumWindow.TotalSeconds, 2 * (MeasuredServiceTimeSeconds ?? 0));
+        var longest = LongestWindows * policy.MaximumWindow.TotalSeconds;
+        var statisticsInterval = policy.MinimumWindow.TotalSeconds / 3;
         var newest = _counts[_countsCount - 1];
         double? found = null;
+        var seen = 0.0;
+        double low = 0;
+        var high = double.PositiveInfinity;
         for (var i = _countsCount - 2; i >= 0; i--)
         {
             var oldest = _counts[i];
-            var completed = WorkedOn(oldest, newest);
+            var workedOn = WorkedOn(oldest, newest);
             var seconds = (newest.At - oldest.At).TotalSeconds;
-            if (seconds > preferred && found is not null)
+            if (seconds > preferred && found is not null && (seen >= EnoughSeen || seconds > longest))
             {
                 break;
             }
 
-            if (completed >= MinimumCompletions &&
-                Math.Abs(newest.Busy - oldest.Busy) <= MaximumBusyChange * completed &&
-                newest.AutoAcked - oldest.AutoAcked <= MaximumAutoAcked * completed &&
-                seconds >= policy.MinimumWindow.TotalSeconds)
+            if (workedOn < MinimumCompletions ||
+                Math.Abs(newest.Busy - oldest.Busy) > MaximumBusyChange * workedOn ||
+                newest.AutoAcked - oldest.AutoAcked > MaximumAutoAcked * workedOn ||
+                seconds < policy.MaximumWindow.TotalSeconds / 2)
             {
-                found = (newest.BusyIntegral - oldest.BusyIntegral) / completed;
+                continue;
+            }
+
+            var busyTime = newest.BusyIntegral - oldest.BusyIntegral;
+            var candidate = busyTime / workedOn;
+            if (seconds > preferred && found is not null && (candidate < low || candidate > high))
+            {
+                // What was then is not what is now.
+                break;
+            }
+
+            found = candidate;
+            seen = busyTime / statisticsInterval;
+            if (seconds <= preferred || double.IsPositiveInfinity(high))
+            {
+                var error = 2 / Math.Sqrt(Math.Max(seen, 1));
+                (low, high) = (candidate * (1 - error), candidate * (1 + error));
             }
         }
 
@@ -400,7 +432,11 @@ public sealed class QueueHistory
 
         ArrivalsPerSecond = Math.Max(0, arrived) / seconds;
         CompletionsPerSecond = completed / seconds;
-        _autoAcked = Math.Max(0, newest.AutoAcked - then.AutoAcked);
+        if (completed > 0)
+        {
+            // Consumers do not change their ways by having nothing to do.
+            _autoAcked = newest.AutoAcked - then.AutoAcked;
+        }
     }
 
     /// <summary>max(15 s, W/2), at most 60 s.</summary>

@@ -53,6 +53,59 @@ public class QueueHistoryTests
         work.History.MeasuredServiceTimeSeconds.Should().BeApproximately(3 * serviceTime, 3 * serviceTime * 0.25);
     }
 
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(0.5, 1)]
+    [InlineData(2, 1)]
+    [InlineData(2, 4)]
+    [InlineData(0.2, 4)]
+    [InlineData(10, 4)]
+    [InlineData(2, 40)]
+    [InlineData(60, 10)]
+    public void A_broker_that_looks_every_five_seconds_is_measured_all_the_same(double serviceTime, double busy)
+    {
+        // Random arrivals and work; gauges and counters are those of up to 5 s ago, and counters are read every 10 s.
+        var errors = new List<double>();
+        for (var seed = 0; seed < 20; seed++)
+        {
+            var random = new Random(seed);
+            var history = new QueueHistory();
+            var running = new PriorityQueue<double, double>();
+            var (arrives, completed, shown, shownCompleted) = (0.0, 0L, 0, 0L);
+            for (var now = 0; now <= 900; now++)
+            {
+                for (; arrives <= now; arrives -= serviceTime / busy * Math.Log(1 - random.NextDouble()))
+                {
+                    var done = arrives + (serviceTime * (0.5 + random.NextDouble()));
+                    running.Enqueue(done, done);
+                }
+
+                while (running.TryPeek(out var done, out _) && done <= now)
+                {
+                    running.Dequeue();
+                    completed++;
+                }
+
+                (shown, shownCompleted) = now % 5 == 0 ? (running.Count, completed) : (shown, shownCompleted);
+                var at = Start + TimeSpan.FromSeconds(now);
+                if (now % 2 == 0)
+                {
+                    history.AddGauges(at, shown, 0, 0, ScalingPolicy.Default, MaximumGap);
+                }
+
+                if (now % 10 == 3)
+                {
+                    history.AddCounters(new CounterSample(at, 1, shown, shownCompleted, null, null), ScalingPolicy.Default);
+                    history.RenewServiceTime(ScalingPolicy.Default);
+                }
+            }
+
+            errors.Add(Math.Abs(history.MeasuredServiceTimeSeconds!.Value - serviceTime) / serviceTime);
+        }
+
+        errors.Count(static error => error > 0.25).Should().BeLessThanOrEqualTo(2, "of twenty, {0}", string.Join(' ', errors.Select(static e => e.ToString("0.00", System.Globalization.CultureInfo.InvariantCulture))));
+    }
+
     [Fact]
     public void The_service_time_is_kept_through_idleness_and_rates_fall_to_zero()
     {

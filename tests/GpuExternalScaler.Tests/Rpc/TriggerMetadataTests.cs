@@ -51,6 +51,8 @@ public class TriggerMetadataTests
     [InlineData("queue=a;share=-1", "share")]
     [InlineData("queue=a;concurrency=1.5", "concurrency")]
     [InlineData("queue=a;concurrency=0", "concurrency")]
+    [InlineData("queue=a;prefetch=none", "prefetch")]
+    [InlineData("queue=a;prefetch=65536", "prefetch")]
     [InlineData("queue=a;consumersPerReplica=NaN", "consumersPerReplica")]
     [InlineData("queue=a;coldStart=-1s", "coldStart")]
     [InlineData("queue=a;serviceTime=0", "serviceTime")]

@@ -1,0 +1,185 @@
+using GpuExternalScaler.IntegrationTests.Brokers;
+
+namespace GpuExternalScaler.IntegrationTests.EndToEnd;
+
+/// <summary>
+/// Acts the recorded scenarios out again on a real broker with its default intervals, all side by side because they
+/// mostly wait. The unit tests replay the recordings; here the same claims must hold anew.
+/// <c>GPU_SCALER_RECORD_SCENARIOS</c> names a folder to record into, <c>GPU_SCALER_SCENARIO</c> one scenario to act out.
+/// </summary>
+public sealed class ScenarioTests(ScenarioTests.Performance performance) : IClassFixture<ScenarioTests.Performance>
+{
+    private static readonly TimeSpan BrokerDefault = TimeSpan.FromSeconds(5);
+
+    private static readonly Dictionary<string, Func<ScenarioStage, RabbitMqBroker, Task>> Acts = new(StringComparer.Ordinal)
+    {
+        ["workers-crash-on-every-message"] = static async (stage, _) =>
+        {
+            await using var driver = await stage.DeclareAsync();
+            var behaviour = new WorkerBehaviour();
+            await using var workers = stage.Workers(4, behaviour);
+            var publishing = stage.PublishAsync(perSecond: 2, seconds: 260);
+            await ScenarioStage.Pass(60);
+            (behaviour.Outcome, behaviour.ServiceTime) = (WorkOutcome.Crashed, TimeSpan.FromMilliseconds(300));
+            await ScenarioStage.Pass(160);
+            (behaviour.Outcome, behaviour.ServiceTime) = (WorkOutcome.Acknowledged, TimeSpan.FromSeconds(1));
+            await publishing;
+        },
+        ["dead-letter-retry-loop"] = static async (stage, _) =>
+        {
+            await using var driver = await stage.DeclareAsync(arguments: new Dictionary<string, object?>
+            {
+                ["x-dead-letter-exchange"] = "",
+                ["x-dead-letter-routing-key"] = $"{stage.Queue}-wait",
+            });
+            await driver.DeclareQueueAsync($"{stage.Queue}-wait", QueueKind.Classic, new Dictionary<string, object?>
+            {
+                ["x-message-ttl"] = 5000,
+                ["x-dead-letter-exchange"] = "",
+                ["x-dead-letter-routing-key"] = stage.Queue,
+            });
+            await using var workers = stage.Workers(6, new WorkerBehaviour { Outcome = WorkOutcome.Rejected });
+            await stage.PublishAsync(perSecond: 2, seconds: 6);
+            await ScenarioStage.Pass(180);
+        },
+        ["messages-expire"] = static async (stage, _) =>
+        {
+            await using var driver = await stage.DeclareAsync(arguments: new Dictionary<string, object?> { ["x-message-ttl"] = 10_000 });
+            await using var workers = stage.Workers(2);
+            await stage.PublishAsync(perSecond: 1, seconds: 60);
+            await driver.PublishAsync(stage.Queue, 400);
+            await stage.PublishAsync(perSecond: 1, seconds: 100);
+        },
+        ["purge-of-10000"] = static async (stage, _) =>
+        {
+            await using var driver = await stage.DeclareAsync();
+            await using var workers = stage.Workers(4);
+            var publishing = stage.PublishAsync(perSecond: 2, seconds: 180);
+            await ScenarioStage.Pass(40);
+            await driver.PublishAsync(stage.Queue, 10_000);
+            await ScenarioStage.Pass(30);
+            await driver.PurgeQueueAsync(stage.Queue);
+            await publishing;
+        },
+        ["rolling-restart-of-workers"] = static async (stage, _) =>
+        {
+            await using var driver = await stage.DeclareAsync();
+            await using var workers = stage.Workers(8, new WorkerBehaviour { ServiceTime = TimeSpan.FromSeconds(2), RestartDelay = TimeSpan.FromSeconds(8) });
+            var publishing = stage.PublishAsync(perSecond: 2, seconds: 220);
+            await ScenarioStage.Pass(80);
+            for (var i = 0; i < 8; i++)
+            {
+                workers.Restart(i);
+                await ScenarioStage.Pass(10);
+            }
+
+            await publishing;
+        },
+        ["queue-deleted-and-declared-again"] = static async (stage, _) =>
+        {
+            await using (var driver = await stage.DeclareAsync())
+            {
+                await using var workers = stage.Workers(4);
+                await stage.PublishAsync(perSecond: 2, seconds: 60);
+                await driver.DeleteQueueAsync(stage.Queue);
+            }
+
+            await ScenarioStage.Pass(50);
+            await using var again = await stage.DeclareAsync();
+            await using var back = stage.Workers(4);
+            await stage.PublishAsync(perSecond: 2, seconds: 90);
+        },
+        ["prefetch-without-limit"] = static async (stage, _) =>
+        {
+            await using var driver = await stage.DeclareAsync();
+            await using var workers = stage.Workers(4, new WorkerBehaviour { Prefetch = 0, ServiceTime = TimeSpan.FromSeconds(0.5) });
+            await stage.PublishAsync(perSecond: 4, seconds: 60);
+            await driver.PublishAsync(stage.Queue, 400);
+            await stage.PublishAsync(perSecond: 4, seconds: 120);
+        },
+        ["automatic-acknowledgement"] = static async (stage, _) =>
+        {
+            await using var driver = await stage.DeclareAsync();
+            await using var workers = stage.Workers(4, new WorkerBehaviour { AutoAck = true });
+            await stage.PublishAsync(perSecond: 2, seconds: 90);
+            await ScenarioStage.Pass(60);
+        },
+        ["single-active-consumer"] = static async (stage, _) =>
+        {
+            await using var driver = await stage.DeclareAsync(arguments: new Dictionary<string, object?> { ["x-single-active-consumer"] = true });
+            await using var workers = stage.Workers(3);
+            await stage.PublishAsync(perSecond: 3, seconds: 90);
+            await ScenarioStage.Pass(30);
+        },
+        ["broker-restart"] = static async (stage, broker) =>
+        {
+            await using (var driver = await stage.DeclareAsync(QueueKind.Quorum))
+            {
+            }
+
+            await using var workers = stage.Workers(6, new WorkerBehaviour { ServiceTime = TimeSpan.FromSeconds(2), RestartDelay = TimeSpan.FromSeconds(5) });
+            var publishing = stage.PublishAsync(perSecond: 2, seconds: 200);
+            await ScenarioStage.Pass(80);
+            await broker.RestartAsync();
+            await publishing;
+        },
+    };
+
+    /// <summary>Too long for every run: acted out when asked for by name, to record them.</summary>
+    private static readonly Dictionary<string, Func<ScenarioStage, RabbitMqBroker, Task>> LongActs = new(StringComparer.Ordinal)
+    {
+        ["jobs-of-ten-minutes"] = static async (stage, _) =>
+        {
+            await using var driver = await stage.DeclareAsync();
+            await using var workers = stage.Workers(100, new WorkerBehaviour { ServiceTime = TimeSpan.FromMinutes(10) });
+            await stage.PublishAsync(perSecond: 16 / 600.0, seconds: 1500);
+            await stage.PublishAsync(perSecond: 80 / 600.0, seconds: 1200);
+        },
+    };
+
+    private static IEnumerable<KeyValuePair<string, Func<ScenarioStage, RabbitMqBroker, Task>>> Chosen =>
+        Environment.GetEnvironmentVariable("GPU_SCALER_SCENARIO") is { Length: > 0 } name
+            ? Acts.Concat(LongActs).Where(act => act.Key == name)
+            : Acts;
+
+    public static TheoryData<string> Names => [.. Chosen.Select(static act => act.Key)];
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public async Task A_real_broker_bears_the_claims_out(string name) => (await performance.ContradictionsAsync(name)).Should().BeEmpty();
+
+    /// <summary>All scenarios side by side; the one that restarts its broker has one of its own.</summary>
+    public sealed class Performance : IAsyncLifetime
+    {
+        private readonly RabbitMqBroker _broker = New();
+        private readonly RabbitMqBroker _restarted = New();
+        private Dictionary<string, Task<IReadOnlyList<string>>> _plays = [];
+
+        public async Task InitializeAsync()
+        {
+            await Task.WhenAll(_broker.StartAsync(), _restarted.StartAsync());
+            _plays = Chosen.ToDictionary(static act => act.Key, act => PlayAsync(act.Key, act.Value), StringComparer.Ordinal);
+        }
+
+        public Task<IReadOnlyList<string>> ContradictionsAsync(string name) => _plays[name];
+
+        public async Task DisposeAsync()
+        {
+            await _broker.DisposeAsync();
+            await _restarted.DisposeAsync();
+        }
+
+        private static RabbitMqBroker New() => new(new RabbitMqBrokerOptions
+        {
+            StatisticsInterval = BrokerDefault,
+            QuorumTick = BrokerDefault,
+            SampleInterval = BrokerDefault,
+        });
+
+        private Task<IReadOnlyList<string>> PlayAsync(string name, Func<ScenarioStage, RabbitMqBroker, Task> act)
+        {
+            var broker = name == "broker-restart" ? _restarted : _broker;
+            return Task.Run(() => ScenarioStage.PlayAsync(broker, name, stage => act(stage, broker)));
+        }
+    }
+}
