@@ -25,11 +25,23 @@ public sealed record RabbitMqBrokerOptions
 
     /// <summary>Further lines of rabbitmq.conf.</summary>
     public IReadOnlyList<string> Configuration { get; init; } = [];
+
+    /// <summary>
+    /// net_ticktime: a node that hangs with its connections open is noticed by the others after this long, or a quarter
+    /// more. RabbitMQ's own default is 60 s.
+    /// </summary>
+    public TimeSpan NetTick { get; init; } = TimeSpan.FromSeconds(60);
 }
 
+/// <summary>What a node of a cluster has in common with the others.</summary>
+/// <param name="NodeName">Its own name.</param>
+/// <param name="Epmd">Where the others find it.</param>
+/// <param name="Cookie">What they know each other by.</param>
+public sealed record RabbitMqMembership(string NodeName, Epmd Epmd, string Cookie);
+
 /// <summary>
-/// A RabbitMQ 3.10 node of its own from Debian's package: loopback only, free ports, own epmd, own folders, nothing in
-/// common with a broker that may be installed beside it. Ports and data stay the same from one start to the next.
+/// A RabbitMQ node of its own: loopback only, free ports, own epmd, own folders, nothing in common with a broker that
+/// may be installed beside it. Ports and data stay the same from one start to the next.
 /// </summary>
 public sealed class RabbitMqBroker : IAsyncDisposable
 {
@@ -39,9 +51,6 @@ public sealed class RabbitMqBroker : IAsyncDisposable
     /// <summary>Tagged management, with empty permissions: the least that can read (T6).</summary>
     public const string ScalerUser = "scaler";
     public const string ScalerPassword = "scaler-password";
-
-    private const string InstalledServers = "/usr/lib/rabbitmq/lib";
-    private const string EpmdProgram = "/usr/bin/epmd";
 
     // A start takes some four seconds on an idle machine with two cores.
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(90);
@@ -56,24 +65,32 @@ public sealed class RabbitMqBroker : IAsyncDisposable
     private readonly TemporaryFolder _folder;
     private readonly string _serverScript;
     private readonly Dictionary<string, string?> _environment;
-    private readonly int _epmdPort = LoopbackPorts.Reserve();
-    private ChildProcess? _epmd;
+    private readonly RabbitMqMembership? _membership;
+    private readonly Epmd _epmd;
     private ChildProcess? _node;
 
-    public RabbitMqBroker(RabbitMqBrokerOptions? options = null)
+    public RabbitMqBroker(
+        RabbitMqInstallation installation, RabbitMqBrokerOptions? options = null, RabbitMqMembership? membership = null)
     {
         options ??= new RabbitMqBrokerOptions();
-        // Before there is a folder to remove.
-        var installed = FindInstalledServer();
+        Installation = installation;
+        _membership = membership;
+        _epmd = membership?.Epmd ?? new Epmd();
+        // An address, because a bare container may have no /etc/hosts to find localhost in.
+        NodeName = membership?.NodeName ?? $"rabbit-{AmqpPort}@127.0.0.1";
         _folder = new TemporaryFolder("broker");
         ScalerPasswordFile = _folder.Write("scaler-password", ScalerPassword);
         AdminPasswordFile = _folder.Write("admin-password", AdminPassword);
-        _serverScript = LinkServer(installed);
+        _serverScript = LinkServer();
         _environment = WriteConfiguration(options);
         Management = CreateHttpClient(ManagementUri, AdminUser, AdminPassword);
         ManagementAsScaler = CreateHttpClient(ManagementUri, ScalerUser, ScalerPassword);
         Metrics = new HttpClient { BaseAddress = MetricsUri, Timeout = TimeSpan.FromSeconds(10) };
     }
+
+    public RabbitMqInstallation Installation { get; }
+
+    public string NodeName { get; }
 
     public int AmqpPort { get; } = LoopbackPorts.Reserve();
 
@@ -110,9 +127,10 @@ public sealed class RabbitMqBroker : IAsyncDisposable
 
     private ChildProcess Node => _node ?? throw new InvalidOperationException("The broker was not started.");
 
-    public static async Task<RabbitMqBroker> StartNewAsync(RabbitMqBrokerOptions? options = null)
+    public static async Task<RabbitMqBroker> StartNewAsync(
+        RabbitMqInstallation installation, RabbitMqBrokerOptions? options = null)
     {
-        var broker = new RabbitMqBroker(options);
+        var broker = new RabbitMqBroker(installation, options);
         try
         {
             await broker.StartAsync();
@@ -139,10 +157,9 @@ public sealed class RabbitMqBroker : IAsyncDisposable
             await _node.DisposeAsync();
         }
 
-        _epmd ??= ChildProcess.Start(
-            Prerequisite.File(EpmdProgram, "Erlang's epmd"), ["-address", "127.0.0.1", "-port", $"{_epmdPort}"]);
+        _epmd.Start();
         var complete = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        _node = ChildProcess.Start(
+        _node = Installation.Start(
             _serverScript,
             [],
             _environment,
@@ -232,7 +249,7 @@ public sealed class RabbitMqBroker : IAsyncDisposable
             await _node.DisposeAsync();
         }
 
-        if (_epmd is not null)
+        if (_membership is null)
         {
             await _epmd.DisposeAsync();
         }
@@ -251,31 +268,22 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         return client;
     }
 
-    private static string FindInstalledServer()
-    {
-        var installed = Directory.Exists(InstalledServers)
-            ? Directory.GetDirectories(InstalledServers, "rabbitmq_server-*").Order(StringComparer.Ordinal).LastOrDefault()
-            : null;
-        Prerequisite.File(Path.Combine(installed ?? InstalledServers, "sbin", "rabbitmq-server"), "RabbitMQ");
-        return installed!;
-    }
-
     /// <summary>
     /// Makes a RabbitMQ home that holds links to the installed one and only the plugins that can be enabled here: the
     /// node reads every module of every plugin it finds when it starts, and that was a third of the time of a start.
     /// </summary>
     /// <returns>The script that becomes the node. (The rabbitmq-server on the PATH changes to another user first.)</returns>
-    private string LinkServer(string installed)
+    private string LinkServer()
     {
         var home = _folder.CreateFolder("rabbitmq");
-        Directory.CreateSymbolicLink(Path.Combine(home, "sbin"), Path.Combine(installed, "sbin"));
+        Directory.CreateSymbolicLink(Path.Combine(home, "sbin"), $"{Installation.Home}/sbin");
         var plugins = Directory.CreateDirectory(Path.Combine(home, "plugins"));
-        foreach (var plugin in new DirectoryInfo(Path.Combine(installed, "plugins")).EnumerateFileSystemInfos())
+        foreach (var plugin in new DirectoryInfo(Path.Combine(Installation.HomeFromHere, "plugins")).EnumerateFileSystemInfos())
         {
             if (!plugin.Name.StartsWith("rabbitmq_", StringComparison.Ordinal)
                 || Array.Exists(PluginsUsed, used => plugin.Name.StartsWith($"{used}-", StringComparison.Ordinal)))
             {
-                Directory.CreateSymbolicLink(Path.Combine(plugins.FullName, plugin.Name), plugin.FullName);
+                Directory.CreateSymbolicLink(Path.Combine(plugins.FullName, plugin.Name), $"{Installation.Home}/plugins/{plugin.Name}");
             }
         }
 
@@ -341,11 +349,10 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         // The cookie is written to HOME.
         environment["HOME"] = _folder.CreateFolder("home");
         environment["ERL_EPMD_ADDRESS"] = "127.0.0.1";
-        environment["ERL_EPMD_PORT"] = $"{_epmdPort}";
+        environment["ERL_EPMD_PORT"] = $"{_epmd.Port}";
         environment["RABBITMQ_SCRIPTS_DIR"] = Path.GetDirectoryName(_serverScript);
         environment["RABBITMQ_CONF_ENV_FILE"] = _folder.Write("rabbitmq-env.conf", "");
-        // An address, because a bare container may have no /etc/hosts to find localhost in.
-        environment["RABBITMQ_NODENAME"] = $"rabbit-{AmqpPort}@127.0.0.1";
+        environment["RABBITMQ_NODENAME"] = NodeName;
         environment["RABBITMQ_USE_LONGNAME"] = "true";
         environment["RABBITMQ_DIST_PORT"] = $"{LoopbackPorts.Reserve()}";
         environment["RABBITMQ_CONFIG_FILE"] = configuration;
@@ -359,7 +366,8 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         // Makes the script become the node instead of a parent that hands signals on, so that the id is the node's.
         environment["RABBITMQ_ALLOW_INPUT"] = "true";
         environment["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] =
-            "-noinput +B i -kernel inet_dist_use_interface {127,0,0,1}";
+            $"-noinput +B i -kernel inet_dist_use_interface {{127,0,0,1}} -kernel net_ticktime {options.NetTick.TotalSeconds:0}"
+            + (_membership is null ? "" : $" -setcookie {_membership.Cookie}");
         return environment;
     }
 

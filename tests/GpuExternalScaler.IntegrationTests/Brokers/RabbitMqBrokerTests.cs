@@ -5,7 +5,13 @@ using RabbitMQ.Client.Exceptions;
 namespace GpuExternalScaler.IntegrationTests.Brokers;
 
 [Collection(BrokerTests.Name)]
-public sealed class RabbitMqBrokerTests(SharedBroker shared)
+public sealed class RabbitMqBroker3Tests(SharedBroker3 shared) : RabbitMqBrokerTests(shared);
+
+[Collection(BrokerTests4.Name)]
+[Trait(RabbitMq4.Trait, RabbitMq4.Value)]
+public sealed class RabbitMqBroker4Tests(SharedBroker4 shared) : RabbitMqBrokerTests(shared);
+
+public abstract class RabbitMqBrokerTests(SharedBroker shared)
 {
     private readonly RabbitMqBroker _broker = shared.Broker;
 
@@ -127,12 +133,17 @@ public sealed class RabbitMqBrokerTests(SharedBroker shared)
     }
 }
 
-public sealed class RabbitMqBrokerLifeTests
+public sealed class RabbitMqBroker3LifeTests() : RabbitMqBrokerLifeTests(RabbitMqInstallation.Packaged);
+
+[Trait(RabbitMq4.Trait, RabbitMq4.Value)]
+public sealed class RabbitMqBroker4LifeTests() : RabbitMqBrokerLifeTests(RabbitMqInstallation.Unpacked);
+
+public abstract class RabbitMqBrokerLifeTests(RabbitMqInstallation installation)
 {
     [Fact]
     public async Task A_broker_that_is_killed_comes_back_on_its_ports_with_its_messages_and_leaves_nothing_behind()
     {
-        var broker = await RabbitMqBroker.StartNewAsync();
+        var broker = await RabbitMqBroker.StartNewAsync(installation);
         var folder = Path.GetDirectoryName(broker.ScalerPasswordFile)!;
         try
         {
@@ -185,7 +196,7 @@ public sealed class RabbitMqBrokerLifeTests
     {
         var before = Directory.GetDirectories(Path.GetTempPath(), "gpu-scaler-broker-*");
         var start = async () => await RabbitMqBroker.StartNewAsync(
-            new RabbitMqBrokerOptions { Configuration = ["no.such.setting = 1"] });
+            installation, new RabbitMqBrokerOptions { Configuration = ["no.such.setting = 1"] });
 
         (await start.Should().ThrowAsync<InvalidOperationException>()).WithMessage("*no.such.setting*");
 

@@ -8,7 +8,7 @@ namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 
 /// <summary>KEDA's contract (rules K1 to K24) at the end of a grpc-go client, the library that KEDA uses.</summary>
 [Collection(ConformanceBrokerTests.Name)]
-public sealed class ConformanceTests(SharedBroker shared) : IAsyncLifetime
+public sealed class ConformanceTests(SharedBroker3 shared) : IAsyncLifetime
 {
     private readonly string _queue = SharedBroker.QueueName("conformance");
     private ScalerProcess _scaler = null!;

@@ -4,9 +4,15 @@ using GpuExternalScaler.IntegrationTests.Servers;
 
 namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 
-/// <summary>What a real broker's state becomes, through the running program, at a grpc-go client.</summary>
 [Collection(BrokerTests.Name)]
-public sealed class ExactNumbersTests(SharedBroker shared) : IAsyncLifetime
+public sealed class ExactNumbers3Tests(SharedBroker3 shared) : ExactNumbersTests(shared);
+
+[Collection(BrokerTests4.Name)]
+[Trait(RabbitMq4.Trait, RabbitMq4.Value)]
+public sealed class ExactNumbers4Tests(SharedBroker4 shared) : ExactNumbersTests(shared);
+
+/// <summary>What a real broker's state becomes, through the running program, at a grpc-go client.</summary>
+public abstract class ExactNumbersTests(SharedBroker shared) : IAsyncLifetime
 {
     private readonly string _queue = SharedBroker.QueueName("exact");
     private ScalerProcess _scaler = null!;

@@ -4,7 +4,7 @@ using GpuExternalScaler.IntegrationTests.Servers;
 namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 
 [Collection(BrokerTests.Name)]
-public sealed class ObservabilityTests(SharedBroker shared)
+public sealed class ObservabilityTests(SharedBroker3 shared)
 {
     [Fact]
     public async Task A_real_Prometheus_scrapes_what_KEDA_is_told_and_promtool_finds_nothing_wrong()

@@ -4,8 +4,13 @@ using GpuExternalScaler.IntegrationTests.Servers;
 
 namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 
+public sealed class Outage3Tests() : OutageTests(RabbitMqInstallation.Packaged);
+
+[Trait(RabbitMq4.Trait, RabbitMq4.Value)]
+public sealed class Outage4Tests() : OutageTests(RabbitMqInstallation.Unpacked);
+
 /// <summary>K20 with real brokers that are killed and hung: missing is not zero.</summary>
-public sealed class OutageTests : IAsyncLifetime
+public abstract class OutageTests(RabbitMqInstallation installation) : IAsyncLifetime
 {
     private RabbitMqBroker _broker = null!;
     private RabbitMqBroker _other = null!;
@@ -14,8 +19,8 @@ public sealed class OutageTests : IAsyncLifetime
 
     public async Task InitializeAsync()
     {
-        _broker = await RabbitMqBroker.StartNewAsync();
-        _other = await RabbitMqBroker.StartNewAsync();
+        _broker = await RabbitMqBroker.StartNewAsync(installation);
+        _other = await RabbitMqBroker.StartNewAsync(installation);
         _scaler = await ScalerProcess.StartAsync(ScalerSetup.Configuration(
             ScalerSetup.Connection(_broker, staleAfter: "5s") + ScalerSetup.Connection(_other, "other", staleAfter: "5s")));
     }
