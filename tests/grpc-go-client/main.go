@@ -44,6 +44,8 @@ commands
   pairs    pairs of GetMetrics then IsActive, as in one KEDA poll, one line each:
              {"pair","metrics":{...},"active":{...}}, decision being the header
              gpu-scaler-decision
+  poll     such pairs one after the other, with {"event":"pair"} and atMs, the
+           time before the first half
   streams  opens streams on one connection, then makes unary calls beside them:
              {"event":"opened"}, {"event":"unary"}, {"event":"closed"}
   watch    opens one stream and prints what comes:
@@ -52,8 +54,8 @@ commands
   health   grpc.health.v1 Check, or Watch with --watch
   reflect  lists services, or finds the file of --symbol (v1alpha)
 
-streams without --hold, watch without --for, stuck and health --watch last until
-stdin is closed (or the stream ends).
+poll, streams without --hold, watch without --for, stuck and health --watch last
+until stdin is closed (or the stream ends).
 
 flags of every command that names a workload; {i} in --namespace, --name and
 --meta values stands for the number of the call, pair or stream
@@ -70,6 +72,7 @@ flags of single commands
            --payload HEX send these bytes as the message
   pairs    --count N --concurrency C
            --spread DURATION  start the pairs evenly over this time
+  poll     --every DURATION  from the start of one pair to the next (default 200ms)
   streams  --method M    StreamIsActive (default) or StreamMetricSpec
            --count N
            --first-within DURATION  wait this long for every first message (default 1s)
@@ -91,7 +94,7 @@ func (r *repeated) Set(v string) error { *r = append(*r, v); return nil }
 type options struct {
 	address, namespace, name, metric, method, unaryMethod, payload, service, symbol string
 	meta, headers                                                                   repeated
-	deadline, spread, firstWithin, hold, watchFor                                   time.Duration
+	deadline, spread, every, firstWithin, hold, watchFor                            time.Duration
 	count, concurrency, unary                                                       int
 	gzip, noRef, watch                                                              bool
 }
@@ -113,6 +116,7 @@ func parse(command string, args []string) (*options, error) {
 	f.Var(&o.headers, "header", "")
 	f.DurationVar(&o.deadline, "deadline", 0, "")
 	f.DurationVar(&o.spread, "spread", 0, "")
+	f.DurationVar(&o.every, "every", 200*time.Millisecond, "")
 	f.DurationVar(&o.firstWithin, "first-within", time.Second, "")
 	f.DurationVar(&o.hold, "hold", 0, "")
 	f.DurationVar(&o.watchFor, "for", 0, "")
@@ -135,6 +139,9 @@ func parse(command string, args []string) (*options, error) {
 		if !strings.Contains(pair, "=") {
 			return nil, fmt.Errorf("%q is not KEY=VALUE", pair)
 		}
+	}
+	if o.every <= 0 {
+		return nil, fmt.Errorf("--every is above zero")
 	}
 	if o.count < 1 || o.concurrency < 0 || o.unary < 0 {
 		return nil, fmt.Errorf("counts are positive")
@@ -397,29 +404,50 @@ func call(o *options, conn *grpc.ClientConn) {
 	})
 }
 
+func (o *options) pair(conn *grpc.ClientConn, i int) (metrics, active object) {
+	half := func(method string) (*outcome, object) {
+		r := o.invoke(conn, method, i)
+		code, text := codeName(r.err)
+		return r, object{"code": code, "message": text, "decision": r.decision(),
+			"elapsedMs": milliseconds(r.elapsed)}
+	}
+	r, metrics := half("GetMetrics")
+	if values := r.parsed.(*pb.GetMetricsResponse).GetMetricValues(); r.err == nil && len(values) > 0 {
+		metrics["value"] = values[0].GetMetricValue()
+		metrics["valueFloat"] = number(values[0].GetMetricValueFloat())
+	}
+	r, active = half("IsActive")
+	if r.err == nil {
+		active["result"] = r.parsed.(*pb.IsActiveResponse).GetResult()
+	}
+	return metrics, active
+}
+
 func pairs(o *options, conn *grpc.ClientConn) {
 	concurrency := o.concurrency
 	if concurrency == 0 {
 		concurrency = o.count
 	}
 	each(o.count, concurrency, o.spread, func(i int) {
-		half := func(method string) (*outcome, object) {
-			r := o.invoke(conn, method, i)
-			code, text := codeName(r.err)
-			return r, object{"code": code, "message": text, "decision": r.decision(),
-				"elapsedMs": milliseconds(r.elapsed)}
-		}
-		r, metrics := half("GetMetrics")
-		if values := r.parsed.(*pb.GetMetricsResponse).GetMetricValues(); r.err == nil && len(values) > 0 {
-			metrics["value"] = values[0].GetMetricValue()
-			metrics["valueFloat"] = number(values[0].GetMetricValueFloat())
-		}
-		r, active := half("IsActive")
-		if r.err == nil {
-			active["result"] = r.parsed.(*pb.IsActiveResponse).GetResult()
-		}
+		metrics, active := o.pair(conn, i)
 		emit(object{"pair": i, "metrics": metrics, "active": active})
 	})
+}
+
+func poll(o *options, conn *grpc.ClientConn) {
+	closed := stdinClosed()
+	ticker := time.NewTicker(o.every)
+	defer ticker.Stop()
+	for i := 0; ; i++ {
+		at := now()
+		metrics, active := o.pair(conn, i)
+		emit(object{"event": "pair", "atMs": at, "pair": i, "metrics": metrics, "active": active})
+		select {
+		case <-closed:
+			return
+		case <-ticker.C:
+		}
+	}
 }
 
 // --- streams -----------------------------------------------------------------
@@ -688,7 +716,7 @@ func reflection(o *options, conn *grpc.ClientConn) {
 
 func main() {
 	commands := map[string]func(*options, *grpc.ClientConn){
-		"call": call, "pairs": pairs, "streams": streams, "watch": watch,
+		"call": call, "pairs": pairs, "poll": poll, "streams": streams, "watch": watch,
 		"stuck": stuck, "health": health, "reflect": reflection,
 	}
 	fail := func(err error) {

@@ -68,12 +68,15 @@ public sealed class QueueDriver : IAsyncDisposable
         await channel.QueuePurgeAsync(name);
     }
 
-    /// <summary>Publishes persistent messages and returns when the broker has confirmed every one.</summary>
-    public async Task PublishAsync(string queue, int count)
+    /// <summary>
+    /// Publishes messages and returns when the broker has confirmed every one. A classic queue forgets those that are
+    /// not <paramref name="persistent"/> when its node goes away.
+    /// </summary>
+    public async Task PublishAsync(string queue, int count, bool persistent = true)
     {
         await using var channel = await _connection.CreateChannelAsync(
             new CreateChannelOptions(publisherConfirmationsEnabled: true, publisherConfirmationTrackingEnabled: true));
-        var properties = new BasicProperties { Persistent = true };
+        var properties = new BasicProperties { Persistent = persistent };
         foreach (var batch in Enumerable.Range(0, count).Chunk(1000))
         {
             await Task.WhenAll(batch.Select(async _ =>

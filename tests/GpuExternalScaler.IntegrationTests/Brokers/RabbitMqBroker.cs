@@ -217,6 +217,21 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         await StartAsync();
     }
 
+    /// <summary>Runs rabbitmqctl on this node, which is a member of a cluster, and returns what it printed.</summary>
+    public async Task<string> ControlAsync(params string[] arguments)
+    {
+        var membership = _membership ?? throw new InvalidOperationException("Only members of a cluster have a known cookie.");
+        await using var control = Installation.Start(
+            Path.Combine(Path.GetDirectoryName(_serverScript)!, "rabbitmqctl"),
+            ["--longnames", "--node", NodeName, "--erlang-cookie", membership.Cookie, "--quiet", .. arguments],
+            _environment);
+        var code = await control.WaitForExitAsync(TimeSpan.FromSeconds(60));
+        await control.DrainAsync();
+        return code == 0
+            ? string.Join('\n', control.StandardOutput)
+            : throw new InvalidOperationException($"rabbitmqctl {string.Join(' ', arguments)} failed. {control.Tail()}");
+    }
+
     /// <summary>Declares a vhost that the administrator may use and the scaler may see.</summary>
     public async Task DeclareVhostAsync(string name)
     {
@@ -277,6 +292,7 @@ public sealed class RabbitMqBroker : IAsyncDisposable
     {
         var home = _folder.CreateFolder("rabbitmq");
         Directory.CreateSymbolicLink(Path.Combine(home, "sbin"), $"{Installation.Home}/sbin");
+        Directory.CreateSymbolicLink(Path.Combine(home, "escript"), $"{Installation.Home}/escript");
         var plugins = Directory.CreateDirectory(Path.Combine(home, "plugins"));
         foreach (var plugin in new DirectoryInfo(Path.Combine(Installation.HomeFromHere, "plugins")).EnumerateFileSystemInfos())
         {

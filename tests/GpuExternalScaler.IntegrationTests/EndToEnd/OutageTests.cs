@@ -136,6 +136,51 @@ public abstract class OutageTests(RabbitMqInstallation installation) : IAsyncLif
         back.Value.MetricValue.Should().Be(1000);
     }
 
+    [Fact]
+    public async Task A_broker_that_was_down_past_the_cooldown_and_comes_back_empty_and_alone_switches_nothing_off()
+    {
+        // What KEDA and the HPA remember (300 s by default) is gone after such an outage: they would obey the first zero.
+        // Say they remember for ten seconds here. The hold outlasts the wait for consumers by as long as the average of
+        // busy slots takes to forget that there were none.
+        await using var scaler = await ScalerProcess.StartAsync(ScalerSetup.Configuration(
+            ScalerSetup.Connection(_broker, staleAfter: "2s"), "defaults: { holdAfterRecovery: 50s, coldStart: 5s }"));
+        var queue = SharedBroker.QueueName("recovery");
+        var workload = ScalerSetup.Workload(queue);
+        await using (var driver = await QueueDriver.ConnectAsync(_broker))
+        {
+            await driver.DeclareQueueAsync(queue);
+            await driver.StartWorkersAsync(queue, 10, WorkStyle.Hold);
+            await driver.PublishAsync(queue, 7, persistent: false);
+            await driver.WaitForGaugesAsync(queue, ready: 0, unacked: 7, consumers: 10);
+            await scaler.UntilAsync(workload, static value => value == 1000, "the answer before the outage");
+        }
+
+        await using var log = new AnswerLog(scaler, workload);
+        await log.WaitForAsync(static answer => answer.IsDecided, "the first answer");
+        log.Mark("the broker dies");
+        await _broker.KillAsync();
+        await log.WaitForAsync(static answer => answer.Metrics.Code == "Unavailable", "Unavailable");
+        await Task.Delay(TimeSpan.FromSeconds(10), TimeProvider.System, CancellationToken.None);
+        log.Mark("the broker is started, with neither messages nor consumers");
+        await _broker.StartAsync();
+        await log.WaitForAsync(static answer => answer.IsDecided, "an answer again");
+        await using var returned = await QueueDriver.ConnectAsync(_broker);
+        await returned.WaitForGaugesAsync(queue, ready: 0, unacked: 0, consumers: 0);
+        await Task.Delay(TimeSpan.FromSeconds(30), TimeProvider.System, CancellationToken.None);
+        log.Mark("work and consumers return");
+        await using var workers = await returned.StartWorkersAsync(queue, 10, WorkStyle.Hold);
+        await returned.PublishAsync(queue, 7);
+
+        // Past the hold: what is answered now is what there is.
+        await Task.Delay(TimeSpan.FromSeconds(25), TimeProvider.System, CancellationToken.None);
+        log.ShouldNeverDropBelow(1000);
+        log.Last.Metrics.Value.Should().Be(1000, log.Timeline());
+
+        log.Mark("the work is done");
+        await workers.AckAsync();
+        await log.WaitForAsync(static answer => answer.IsDecided && !answer.Active.Result, "the hold to have ended");
+    }
+
     /// <summary>Ten consumers, seven of them busy.</summary>
     private async Task<(GoWorkload Workload, QueueDriver Driver)> BusyAsync(RabbitMqBroker broker, string connection)
     {

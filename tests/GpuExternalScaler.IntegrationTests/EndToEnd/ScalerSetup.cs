@@ -10,19 +10,11 @@ internal static class ScalerSetup
 {
     /// <summary>A connection to a broker, with short intervals.</summary>
     public static string Connection(RabbitMqBroker broker, string name = "main", string interval = "250ms", string staleAfter = "5s", string more = "") =>
-        $$"""
-          {{name}}:
-            metrics: { urls: ["{{broker.MetricsUri.ToString().TrimEnd('/')}}"] }
-            management:
-              url: "{{broker.ManagementUri.ToString().TrimEnd('/')}}"
-              username: {{RabbitMqBroker.ScalerUser}}
-              passwordFile: "{{broker.ScalerPasswordFile}}"
-              interval: 1s
-            interval: {{interval}}
-            staleAfter: {{staleAfter}}
-            {{more}}
+        Connection([broker], broker, name, interval, staleAfter, more);
 
-        """;
+    /// <summary>A connection to the metrics of all nodes of a cluster and the management API of the first.</summary>
+    public static string Connection(RabbitMqCluster cluster, string name = "main", string interval = "250ms", string staleAfter = "5s", string more = "") =>
+        Connection(cluster.Nodes, cluster.Nodes[0], name, interval, staleAfter, more);
 
     /// <summary>A whole file.</summary>
     public static string Configuration(string connections, string more = "") =>
@@ -32,6 +24,22 @@ internal static class ScalerSetup
         evaluation: { interval: 100ms }
         log: { format: json, level: debug }
         {{more}}
+        """;
+
+    private static string Connection(
+        IEnumerable<RabbitMqBroker> nodes, RabbitMqBroker management, string name, string interval, string staleAfter, string more) =>
+        $$"""
+          {{name}}:
+            metrics: { urls: [{{string.Join(", ", nodes.Select(static node => $"\"{node.MetricsUri.ToString().TrimEnd('/')}\""))}}] }
+            management:
+              url: "{{management.ManagementUri.ToString().TrimEnd('/')}}"
+              username: {{RabbitMqBroker.ScalerUser}}
+              passwordFile: "{{management.ScalerPasswordFile}}"
+              interval: 1s
+            interval: {{interval}}
+            staleAfter: {{staleAfter}}
+            {{more}}
+
         """;
 
     public static Task<ScalerProcess> StartAsync(RabbitMqBroker broker, string more = "") =>

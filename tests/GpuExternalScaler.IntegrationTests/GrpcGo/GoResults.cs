@@ -74,6 +74,9 @@ public sealed record GoCall(
 
     public GoMetricValue Value => Reply.MetricValues is [var only] ? only : throw Unexpected();
 
+    // What a record would print by itself includes properties that throw, with this in their message.
+    public override string ToString() => $"call {Call}: {Code} {Message} {Raw}";
+
     private GoResponse Reply => Response ?? throw Unexpected();
 
     private InvalidOperationException Unexpected() => new($"Not the reply that was asked for: {this}");
@@ -88,7 +91,7 @@ public sealed record GoPair(int Pair, GoHalf Metrics, GoHalf Active);
 /// <summary>A line of a command that lasts; which properties are set depends on <see cref="Event"/>.</summary>
 public sealed record GoEvent
 {
-    /// <summary>opened, unary, closed, headers, message, status, end, check or reflection.</summary>
+    /// <summary>opened, unary, closed, headers, message, status, end, check, reflection or pair.</summary>
     public string Event { get; init; } = "";
 
     /// <summary>Since the client started, by its monotonic clock.</summary>
@@ -147,6 +150,12 @@ public sealed record GoEvent
     public string? ErrorCode { get; init; }
 
     public string? ErrorMessage { get; init; }
+
+    /// <summary>pair: GetMetrics, called at <see cref="AtMs"/>.</summary>
+    public GoHalf? Metrics { get; init; }
+
+    /// <summary>pair: the IsActive that followed it.</summary>
+    public GoHalf? Active { get; init; }
 }
 
 internal static class GoJson

@@ -84,6 +84,10 @@ public sealed class GrpcGoClient(string address)
         return [.. lines.Select(GoJson.Parse<GoPair>).OrderBy(pair => pair.Pair)];
     }
 
+    /// <summary>Makes such pairs one after the other (event <c>pair</c>) until disposed or finished.</summary>
+    public GoSession Poll(GoWorkload workload, TimeSpan every) =>
+        Start(["poll", .. Describe(workload), "--every", Duration(every)]);
+
     /// <summary>
     /// Opens streams on one connection (event <c>opened</c>), then makes unary calls beside them (event <c>unary</c>), and
     /// holds the streams until disposed, finished, or ended by the server (event <c>closed</c>).
