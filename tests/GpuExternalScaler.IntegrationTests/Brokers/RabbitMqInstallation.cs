@@ -38,9 +38,6 @@ public sealed record RabbitMqInstallation(string Root, string Home)
     /// <summary>RabbitMQ 4.x. <c>tests/run</c> says where it is; a test run by hand finds the one unpacked last.</summary>
     public static RabbitMqInstallation Unpacked => UnpackedServer.Value;
 
-    /// <summary>For example 3.10.8.</summary>
-    public Version Version { get; } = Version.Parse(Home[(Home.LastIndexOf('-') + 1)..]);
-
     private bool IsOfThisMachine => Root == "/";
 
     /// <summary>The home as a folder that can be read from here.</summary>
