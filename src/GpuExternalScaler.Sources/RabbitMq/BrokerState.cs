@@ -7,9 +7,10 @@ internal readonly record struct NodeAnswer(string Endpoint, EndpointAnswer Answe
 
 /// <summary>
 /// Turns answers into readings: merges nodes, differences counters, proves absence, and chooses between the metrics and
-/// the management list. Does no I/O; its lock is held for the milliseconds one answer takes to read.
+/// what stands in for them (<see cref="FallbackGauges"/>). Does no I/O; its lock is held for the milliseconds one answer
+/// takes to read.
 /// </summary>
-internal sealed class BrokerState
+internal sealed partial class BrokerState
 {
     /// <summary>Failed sweeps in a row after which the management list steps in.</summary>
     internal const int FailuresBeforeFallback = 3;
@@ -27,6 +28,12 @@ internal sealed class BrokerState
     /// </summary>
     internal static readonly TimeSpan StatisticsLag = TimeSpan.FromSeconds(10);
 
+    /// <summary>How often the list is read only to learn how queues were declared: that cannot change while they exist.</summary>
+    internal static readonly TimeSpan ArgumentsInterval = TimeSpan.FromMinutes(5);
+
+    /// <summary>The same after queues have appeared.</summary>
+    internal static readonly TimeSpan NewArgumentsInterval = TimeSpan.FromSeconds(30);
+
     private readonly Lock _gate = new();
     private readonly RabbitMqConnectionOptions _options;
     private readonly FaultSentences _sentences;
@@ -36,6 +43,9 @@ internal sealed class BrokerState
     private readonly QueueRows _merged = new();
     private readonly Dictionary<string, NodeTrack> _nodes = new(StringComparer.Ordinal);
     private readonly ManagementList _list = new();
+    private readonly ManagementList _totals = new();
+    private readonly FallbackGauges _fallback;
+    private readonly ConsumerKnowledge _consumers;
     private readonly CounterTrack _listTrack = new(countFromZero: false);
 
     private BrokerReadings _current;
@@ -43,8 +53,15 @@ internal sealed class BrokerState
     private RabbitMqEndpoint _counterSource;
     private DateTimeOffset _listCountersAt;
     private DateTimeOffset _listStartedAt;
+    private DateTimeOffset _totalsStartedAt;
+    private DateTimeOffset _totalsSucceededAt;
+    private DateTimeOffset _listSucceededAt;
+    private DateTimeOffset _declaredAt;
+    private DateTimeOffset _argumentsAt;
+    private int _argumentsKnownFor;
     private DateTimeOffset? _completeSince;
     private bool _metricsSwept;
+    private bool _metricsSucceeded;
     private bool? _metricsHaveCounters;
     private bool _metricsHaveInfo;
     private int _metricsFailures;
@@ -54,11 +71,17 @@ internal sealed class BrokerState
     {
         _options = options;
         _sentences = new FaultSentences(options);
+        _fallback = new FallbackGauges(options);
         _table = table ?? new QueueTable();
+        _consumers = new ConsumerKnowledge(_table);
         _status = new BrokerStatus { Connection = options.Name, Vhosts = options.Vhosts };
+        if (options is { HasMetrics: false, Management: null, Amqp: { } amqp })
+        {
+            var endpoint = FaultSentences.EndpointOf(amqp);
+            _status = _status with { ListFault = Fault(RabbitMqEndpoint.Amqp, endpoint, SourceReason.CannotList, 0, default) };
+        }
+
         MetricsFreshFor = Min(Max(2 * options.Interval, options.Interval + options.NodeTimeout), options.StaleAfter);
-        ListFreshFor = 2.5 * options.ManagementInterval;
-        ListStaleAfter = Max(options.StaleAfter, 3 * options.ManagementInterval);
         _current = new BrokerReadings(_table.Index(), [], _status);
     }
 
@@ -66,9 +89,9 @@ internal sealed class BrokerState
 
     private TimeSpan MetricsFreshFor { get; }
 
-    private TimeSpan ListFreshFor { get; }
+    private TimeSpan ListFreshFor => _fallback.ListFreshFor;
 
-    private TimeSpan ListStaleAfter { get; }
+    private TimeSpan ListStaleAfter => _fallback.ListStaleAfter;
 
     /// <summary>
     /// Counters wait this long for a node that has just stopped answering, so that they do not jump when it is back: in
@@ -77,13 +100,15 @@ internal sealed class BrokerState
     /// </summary>
     private TimeSpan CounterHold => _options.StaleAfter / 2;
 
-    private bool ListServesGauges => !_options.HasMetrics || _metricsFailures >= FailuresBeforeFallback;
+    private bool FallbackServesGauges => !_options.HasMetrics || _metricsFailures >= FailuresBeforeFallback;
 
-    private bool ListServesCounters => ListServesGauges || _metricsHaveCounters == false;
+    private bool ListServesCounters => FallbackServesGauges || _metricsHaveCounters == false;
 
     private bool ListIsNeeded =>
-        _options.Management is not null
-        && (ListServesGauges || ListServesCounters || _metricsGaps >= FailuresBeforeFallback);
+        _options.Management is not null && (FallbackFillsGaps || ListServesCounters);
+
+    /// <summary>Whether the metrics lack all queues or some node's, so that others must stand in.</summary>
+    private bool FallbackFillsGaps => FallbackServesGauges || _metricsGaps >= FailuresBeforeFallback;
 
     /// <summary>Whether the management list should be read now.</summary>
     public bool ManagementIsDue(DateTimeOffset now)
@@ -147,9 +172,10 @@ internal sealed class BrokerState
             if (queues > 0)
             {
                 SetMetricsReadings(sentAt, now, provesAbsence);
+                _metricsSucceeded = true;
                 _metricsHaveCounters = !AnyPage(page => !page.HasDeliveryFamily);
                 AdvanceMetricsCounters(sentAt, now);
-                _status = _status with { GaugesFrom = RabbitMqEndpoint.Metrics, LastSuccessAt = startedAt };
+                _status = _status with { LastSuccessAt = startedAt };
             }
 
             _status = _status with
@@ -157,6 +183,7 @@ internal sealed class BrokerState
                 LastSweepStartedAt = startedAt,
                 MetricsFault = faults.Count == 0 ? null : Summarise(faults),
                 ManagementFault = ListIsNeeded ? _status.ManagementFault : null,
+                TotalsFault = FallbackFillsGaps ? _status.TotalsFault : null,
             };
             if (provesAbsence)
             {
@@ -184,6 +211,7 @@ internal sealed class BrokerState
                 Succeeded = queues > 0,
                 IsComplete = complete,
                 Faults = faults,
+                Choice = _status.Choice,
             };
         }
     }
@@ -206,7 +234,7 @@ internal sealed class BrokerState
             _listStartedAt = startedAt;
             var faults = new List<SourceFault>();
             var since = _status.ManagementFault?.Since ?? now;
-            var bytes = ReadLists(answers, now, endpoint, faults, since);
+            var bytes = ReadLists(_list, RabbitMqEndpoint.Management, answers, now, endpoint, faults, since);
             var answered = answers.Count - faults.Count;
             if (faults.Count == 0 && _list.QueuesWithGauges == 0)
             {
@@ -218,16 +246,14 @@ internal sealed class BrokerState
 
             var succeeded = _list.QueuesWithGauges > 0;
             var complete = succeeded && faults.Count == 0 && _list.BadEntries == 0;
-            var visible = complete ? VisibleVhosts() : null;
+            var visible = complete ? VisibleVhosts(_list) : null;
             SetListReadings(startedAt, now, visible);
+            NoteArguments(_list, faults.Count, startedAt);
             if (succeeded)
             {
                 AdvanceListCounters(startedAt);
-                _status = _status with
-                {
-                    LastSuccessAt = Max(startedAt, _status.LastSuccessAt),
-                    GaugesFrom = ListServesGauges ? RabbitMqEndpoint.Management : _status.GaugesFrom,
-                };
+                _listSucceededAt = startedAt;
+                _status = _status with { LastSuccessAt = Max(startedAt, _status.LastSuccessAt) };
             }
 
             _status = _status with
@@ -235,7 +261,7 @@ internal sealed class BrokerState
                 LastSweepStartedAt = Max(startedAt, _status.LastSweepStartedAt),
                 ManagementFault = faults.Count == 0 ? null : Summarise(faults),
             };
-            if (complete && (ListServesGauges || now - _status.CompleteSweepAt > _status.CompleteFreshFor))
+            if (complete && (FallbackServesGauges || now - _status.CompleteSweepAt > _status.CompleteFreshFor))
             {
                 _status = _status with
                 {
@@ -261,6 +287,7 @@ internal sealed class BrokerState
                 Succeeded = succeeded,
                 IsComplete = complete,
                 Faults = faults,
+                Choice = _status.Choice,
             };
         }
     }
@@ -270,23 +297,30 @@ internal sealed class BrokerState
     {
         lock (_gate)
         {
-            var previous = kind == RabbitMqEndpoint.Metrics ? _status.MetricsFault : _status.ManagementFault;
             var fault = new SourceFault(
-                SourceReason.Unexpected, "", _sentences.DescribeDefect(kind, exception), previous?.Since ?? now);
-            if (kind == RabbitMqEndpoint.Metrics)
+                SourceReason.Unexpected, "", _sentences.DescribeDefect(kind, exception), _status.FaultOf(kind)?.Since ?? now);
+            switch (kind)
             {
-                _metricsSwept = true;
-                _metricsGaps++;
-                _metricsFailures++;
-                _completeSince = null;
-                _status = _status with { MetricsFault = fault, LastSweepStartedAt = startedAt };
-            }
-            else
-            {
-                _listStartedAt = startedAt;
-                _status = _status with { ManagementFault = fault, LastSweepStartedAt = startedAt };
+                case RabbitMqEndpoint.Metrics:
+                    _metricsSwept = true;
+                    _metricsGaps++;
+                    _metricsFailures++;
+                    _completeSince = null;
+                    break;
+                case RabbitMqEndpoint.Management:
+                    _listStartedAt = startedAt;
+                    break;
+                case RabbitMqEndpoint.ManagementTotals:
+                    _totalsStartedAt = startedAt;
+                    break;
+                case RabbitMqEndpoint.ManagementConsumers:
+                    _consumers.NoteDefect(startedAt);
+                    break;
+                default:
+                    break;
             }
 
+            _status = _status.With(kind, fault) with { LastSweepStartedAt = startedAt };
             Publish(now);
             return new SweepOutcome
             {
@@ -295,6 +329,7 @@ internal sealed class BrokerState
                 StartedAt = startedAt,
                 Duration = now - startedAt,
                 Faults = [fault],
+                Choice = _status.Choice,
             };
         }
     }
@@ -469,31 +504,26 @@ internal sealed class BrokerState
             var row = _merged.Get(slot);
             if (row.Has(RowFields.Gauges))
             {
-                SetPresent(ref entry, in row, RabbitMqEndpoint.Metrics, sentAt);
+                // A page asked for before the broker said that the queue is gone knows nothing newer.
+                if (entry.Reading.Presence != QueuePresence.Absent || entry.Reading.ObservedAt <= sentAt)
+                {
+                    SetPresent(ref entry, in row, sentAt);
+                }
             }
             else if (provesAbsence
                 && !row.Has(RowFields.Exists)
                 && (_metricsHaveInfo || sentAt - entry.LastKnownAt >= StatisticsLag)
-                && !ListVouchesFor(in entry, now))
+                && !_fallback.VouchesFor(in entry, now))
             {
-                SetAbsent(ref entry, RabbitMqEndpoint.Metrics, sentAt);
+                SetAbsent(ref entry, sentAt);
             }
         }
     }
 
-    /// <summary>
-    /// Whether the management list, which knows the whole cluster, has lately shown a queue that the metrics do not show.
-    /// Then the configured nodes are not all there are, or the name is one that 3.10 does not escape properly.
-    /// </summary>
-    private static bool ListVouchesFor(in QueueEntry entry, DateTimeOffset now) =>
-        entry.GaugesFrom == RabbitMqEndpoint.Management
-        && entry.Reading.Presence == QueuePresence.Present
-        && entry.Reading.IsFresh(now);
-
-    private void SetPresent(ref QueueEntry entry, in QueueRow row, RabbitMqEndpoint source, DateTimeOffset at)
+    private void SetPresent(ref QueueEntry entry, in QueueRow row, DateTimeOffset at)
     {
-        var fromMetrics = source == RabbitMqEndpoint.Metrics;
-        entry.GaugesFrom = source;
+        entry.GaugesFrom = RabbitMqEndpoint.Metrics;
+        entry.SweptReady = row.Ready;
         entry.Reading = entry.Reading with
         {
             Presence = QueuePresence.Present,
@@ -501,23 +531,23 @@ internal sealed class BrokerState
             Ready = row.Ready,
             Unacked = row.Unacked,
             Consumers = row.Consumers,
+            Missing = QueueGauges.None,
             ObservedAt = at,
             LastPresentAt = at,
-            FreshFor = fromMetrics ? MetricsFreshFor : ListFreshFor,
-            StaleAfter = fromMetrics ? _options.StaleAfter : ListStaleAfter,
+            FreshFor = MetricsFreshFor,
+            StaleAfter = _options.StaleAfter,
         };
     }
 
-    private void SetAbsent(ref QueueEntry entry, RabbitMqEndpoint source, DateTimeOffset at)
+    private void SetAbsent(ref QueueEntry entry, DateTimeOffset at)
     {
-        var fromMetrics = source == RabbitMqEndpoint.Metrics;
-        entry.GaugesFrom = source;
+        entry.GaugesFrom = RabbitMqEndpoint.Metrics;
         entry.Reading = entry.Reading with
         {
             Presence = QueuePresence.Absent,
             ObservedAt = at,
-            FreshFor = fromMetrics ? MetricsFreshFor : ListFreshFor,
-            StaleAfter = fromMetrics ? _options.StaleAfter : ListStaleAfter,
+            FreshFor = MetricsFreshFor,
+            StaleAfter = _options.StaleAfter,
         };
     }
 
@@ -612,7 +642,13 @@ internal sealed class BrokerState
         };
 
     private long ReadLists(
-        IReadOnlyList<EndpointAnswer> answers, DateTimeOffset now, string endpoint, List<SourceFault> faults, DateTimeOffset since)
+        ManagementList list,
+        RabbitMqEndpoint kind,
+        IReadOnlyList<EndpointAnswer> answers,
+        DateTimeOffset now,
+        string endpoint,
+        List<SourceFault> faults,
+        DateTimeOffset since)
     {
         long bytes = 0;
         var readable = new List<EndpointAnswer>(answers.Count);
@@ -625,7 +661,7 @@ internal sealed class BrokerState
             }
             else
             {
-                faults.Add(Fault(RabbitMqEndpoint.Management, endpoint, answer.Reason, answer.Status, since));
+                faults.Add(Fault(kind, endpoint, answer.Reason, answer.Status, since));
             }
         }
 
@@ -634,12 +670,12 @@ internal sealed class BrokerState
         while (again)
         {
             again = false;
-            _list.Clear();
+            list.Clear();
             for (var i = 0; i < readable.Count && !again; i++)
             {
-                if (!_list.Read(readable[i].Body, _table, now))
+                if (!list.Read(readable[i].Body, _table, now))
                 {
-                    faults.Add(Fault(RabbitMqEndpoint.Management, endpoint, SourceReason.MalformedAnswer, 0, since));
+                    faults.Add(Fault(kind, endpoint, SourceReason.MalformedAnswer, 0, since));
                     readable.RemoveAt(i);
                     again = true;
                 }
@@ -653,13 +689,13 @@ internal sealed class BrokerState
     /// The virtual hosts for which a complete list proves absence. A user may lack the permission for some, and the list
     /// then leaves them out without a word (T6); asking for one by name is refused, so configured ones are all visible.
     /// </summary>
-    private HashSet<string> VisibleVhosts()
+    private HashSet<string> VisibleVhosts(ManagementList list)
     {
         var vhosts = new HashSet<string>(_options.Vhosts, StringComparer.Ordinal);
         if (vhosts.Count == 0)
         {
             var names = _table.Names;
-            var rows = _list.Rows.Span;
+            var rows = list.Rows.Span;
             for (var slot = 0; slot < rows.Length; slot++)
             {
                 if (rows[slot].Has(RowFields.Exists))
@@ -681,28 +717,60 @@ internal sealed class BrokerState
         for (var slot = 0; slot < entries.Length; slot++)
         {
             ref var entry = ref entries[slot];
-            ref readonly var reading = ref entry.Reading;
             var row = _list.Rows.Get(slot);
-            if (row.Kind != QueueKind.Unknown && row.Kind != reading.Kind)
-            {
-                entry.Reading = reading with { Kind = row.Kind };
-            }
-
-            // The metrics are younger, so the list only fills their gaps.
-            var isGap = reading.ObservedAt <= startedAt
-                && (ListServesGauges || entry.GaugesFrom == RabbitMqEndpoint.Management || !reading.IsFresh(now));
-            var isDisputed = reading.Presence == QueuePresence.Absent && now - entry.LastKnownAt > _options.StaleAfter;
+            SetDeclaration(ref entry, in row);
+            var isGap = IsGap(in entry, startedAt, now);
+            var isDisputed = entry.Reading.Presence == QueuePresence.Absent && now - entry.LastKnownAt > _options.StaleAfter;
             if (row.Has(RowFields.Gauges))
             {
-                if (isGap || isDisputed)
+                // Totals are younger than the statistics, which then still tell the consumers.
+                if (isGap || isDisputed || entry.GaugesFrom == RabbitMqEndpoint.ManagementTotals)
                 {
-                    SetPresent(ref entry, in row, RabbitMqEndpoint.Management, startedAt);
+                    _fallback.TakeListed(ref entry, in row, startedAt);
                 }
             }
             else if (isGap && !row.Has(RowFields.Exists) && visible?.Contains(_table.Names[slot].Vhost) == true)
             {
-                SetAbsent(ref entry, RabbitMqEndpoint.Management, startedAt);
+                SetAbsentUnlessDeclared(ref entry, RabbitMqEndpoint.Management, startedAt);
             }
+        }
+    }
+
+    /// <summary>
+    /// Whether something else than the metrics may set a queue's gauges: they are younger, so the rest only fills their
+    /// gaps. A declare is younger still, but lacks the unacknowledged.
+    /// </summary>
+    private bool IsGap(in QueueEntry entry, DateTimeOffset startedAt, DateTimeOffset now) =>
+        (entry.Reading.ObservedAt <= startedAt || (entry.GaugesFrom == RabbitMqEndpoint.Amqp && entry.Reading.Presence == QueuePresence.Present))
+        && (FallbackServesGauges
+            || entry.GaugesFrom is not (RabbitMqEndpoint.None or RabbitMqEndpoint.Metrics)
+            || !entry.Reading.IsFresh(now));
+
+    private void SetAbsentUnlessDeclared(ref QueueEntry entry, RabbitMqEndpoint source, DateTimeOffset startedAt)
+    {
+        if (entry.Fallback.DeclaredAt < startedAt)
+        {
+            _fallback.SetAbsent(ref entry, source, startedAt);
+        }
+    }
+
+    private static void SetDeclaration(ref QueueEntry entry, in QueueRow row)
+    {
+        var kind = row.Kind == QueueKind.Unknown ? entry.Reading.Kind : row.Kind;
+        var isSingleActive = row.Has(RowFields.Arguments) ? row.IsSingleActive : entry.Reading.IsSingleActive;
+        if (kind != entry.Reading.Kind || isSingleActive != entry.Reading.IsSingleActive)
+        {
+            entry.Reading = entry.Reading with { Kind = kind, IsSingleActive = isSingleActive };
+        }
+    }
+
+    /// <summary>Notes that a list told how queues were declared; <paramref name="faults"/> of a list may have hidden some.</summary>
+    private void NoteArguments(ManagementList list, int faults, DateTimeOffset startedAt)
+    {
+        if (list.Queues > 0)
+        {
+            _argumentsAt = Max(startedAt, _argumentsAt);
+            _argumentsKnownFor = faults == 0 ? _table.Count : -1;
         }
     }
 
@@ -745,10 +813,50 @@ internal sealed class BrokerState
             }
         }
 
-        var listCountersAreOld = _counterSource == RabbitMqEndpoint.Management && now - _listCountersAt > ListStaleAfter;
-        _status = _status with { CountersFrom = listCountersAreOld ? RabbitMqEndpoint.None : _counterSource };
+        FinishReadings(now);
+        _status = _status with { Choice = Choose(now) };
         Volatile.Write(ref _current, new BrokerReadings(_table.Index(), _table.CopyReadings(), _status));
     }
+
+    /// <summary>Adds to the sweeps' figures what else is known: live ready (T3) and the consumers (T5).</summary>
+    private void FinishReadings(DateTimeOffset now)
+    {
+        foreach (ref var entry in _table.Entries)
+        {
+            if (entry.LiveReady.IsSet)
+            {
+                var ready = Math.Max(entry.SweptReady, entry.LiveReady.Value(now, FallbackGauges.LiveMemory));
+                if (ready != entry.Reading.Ready)
+                {
+                    entry.Reading = entry.Reading with { Ready = ready };
+                }
+            }
+
+            ConsumerKnowledge.Finish(ref entry);
+        }
+    }
+
+    private SourceChoice Choose(DateTimeOffset now)
+    {
+        var before = _status.Choice;
+        var listIsFresh = IsWithin(now, _listSucceededAt, ListFreshFor);
+        var amqpIsFresh = IsWithin(now, _declaredAt, _fallback.AmqpFreshFor);
+        var gauges = !FallbackServesGauges ? _metricsSucceeded ? RabbitMqEndpoint.Metrics : before.Gauges
+            : IsWithin(now, _totalsSucceededAt, _fallback.TotalsFreshFor) ? RabbitMqEndpoint.ManagementTotals
+            : listIsFresh ? RabbitMqEndpoint.Management
+            : amqpIsFresh ? RabbitMqEndpoint.Amqp
+            : before.Gauges;
+        var consumers = gauges switch
+        {
+            RabbitMqEndpoint.Metrics or RabbitMqEndpoint.None => gauges,
+            RabbitMqEndpoint.Amqp => gauges,
+            _ => amqpIsFresh ? RabbitMqEndpoint.Amqp : listIsFresh ? RabbitMqEndpoint.Management : RabbitMqEndpoint.None,
+        };
+        var listCountersAreOld = _counterSource == RabbitMqEndpoint.Management && now - _listCountersAt > ListStaleAfter;
+        return new SourceChoice(gauges, consumers, listCountersAreOld ? RabbitMqEndpoint.None : _counterSource, _consumers.Endpoint(now));
+    }
+
+    private static bool IsWithin(DateTimeOffset now, DateTimeOffset at, TimeSpan age) => at != default && now - at <= age;
 
     /// <summary>What is remembered about a node.</summary>
     private sealed class NodeTrack
