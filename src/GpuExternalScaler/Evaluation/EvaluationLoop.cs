@@ -200,6 +200,10 @@ internal sealed class EvaluationLoop(
             var level = before is null && decision.Reason == DecisionReason.NotSampled ? LogLevel.Debug : LogLevel.Warning;
             logger.WorkloadUndecided(level, key.Namespace, key.Name, key.TriggerId, decision.Reason.Code(), DecisionText.Describe(decision, now));
         }
+        else if (decision.Reason == DecisionReason.NoProgress)
+        {
+            logger.WorkloadWithoutProgress(key.Namespace, key.Name, key.TriggerId, DecisionText.Describe(decision, now));
+        }
         else if (before?.IsUndecided() ?? false)
         {
             logger.WorkloadDecidedAgain(key.Namespace, key.Name, key.TriggerId, decision.Reason.Code(), decision.Value);

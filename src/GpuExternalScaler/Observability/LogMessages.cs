@@ -24,6 +24,9 @@ internal static partial class LogMessages
     [LoggerMessage(14, LogLevel.Debug, "Workload {Namespace}/{ScaledObject} trigger {Trigger} went from {Before} to {Reason}, value {Value}")]
     public static partial void WorkloadReasonChanged(this ILogger logger, string @namespace, string scaledObject, string trigger, string before, string reason, long value);
 
+    [LoggerMessage(17, LogLevel.Warning, "Workload {Namespace}/{ScaledObject} trigger {Trigger} makes no progress: {Why}")]
+    public static partial void WorkloadWithoutProgress(this ILogger logger, string @namespace, string scaledObject, string trigger, string why);
+
     [LoggerMessage(15, LogLevel.Warning, "Workload {Namespace}/{ScaledObject} trigger {Trigger} shares a queue with others, and their shares add up to {Shares}: demand is counted more than once; set share on each")]
     public static partial void SharesExceedOne(this ILogger logger, string @namespace, string scaledObject, string trigger, double shares);
 

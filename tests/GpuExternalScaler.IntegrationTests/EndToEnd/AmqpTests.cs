@@ -13,7 +13,7 @@ namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 /// <summary>A broker with RabbitMQ's own intervals, whose figures are up to five seconds old.</summary>
 public sealed class UnhurriedBroker : IAsyncLifetime
 {
-    public RabbitMqBroker Broker { get; } = new(new RabbitMqBrokerOptions
+    public RabbitMqBroker Broker { get; } = new(RabbitMqInstallation.Packaged, new RabbitMqBrokerOptions
     {
         StatisticsInterval = TimeSpan.FromSeconds(5),
         QuorumTick = TimeSpan.FromSeconds(5),
@@ -270,7 +270,7 @@ public sealed class AmqpTests(UnhurriedBroker unhurried) : IClassFixture<Unhurri
         var (good, key) = WriteCertificate(folder, "good", "127.0.0.1");
         var (other, _) = WriteCertificate(folder, "other", "127.0.0.1");
         var port = LoopbackPorts.Reserve();
-        await using var broker = await RabbitMqBroker.StartNewAsync(new RabbitMqBrokerOptions
+        await using var broker = await RabbitMqBroker.StartNewAsync(RabbitMqInstallation.Packaged, new RabbitMqBrokerOptions
         {
             Configuration = [$"listeners.ssl.1 = 127.0.0.1:{port}", $"ssl_options.certfile = {good}", $"ssl_options.keyfile = {key}", "ssl_options.verify = verify_none"],
         });

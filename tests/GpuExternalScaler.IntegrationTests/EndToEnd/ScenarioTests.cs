@@ -7,7 +7,7 @@ namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 /// mostly wait. The unit tests replay the recordings; here the same claims must hold anew.
 /// <c>GPU_SCALER_RECORD_SCENARIOS</c> names a folder to record into, <c>GPU_SCALER_SCENARIO</c> one scenario to act out.
 /// </summary>
-public sealed class ScenarioTests(ScenarioTests.Performance performance) : IClassFixture<ScenarioTests.Performance>
+public abstract class ScenarioTests(ScenarioTests.Performance performance)
 {
     private static readonly TimeSpan BrokerDefault = TimeSpan.FromSeconds(5);
 
@@ -149,10 +149,10 @@ public sealed class ScenarioTests(ScenarioTests.Performance performance) : IClas
     public async Task A_real_broker_bears_the_claims_out(string name) => (await performance.ContradictionsAsync(name)).Should().BeEmpty();
 
     /// <summary>All scenarios side by side; the one that restarts its broker has one of its own.</summary>
-    public sealed class Performance : IAsyncLifetime
+    public abstract class Performance(RabbitMqInstallation installation) : IAsyncLifetime
     {
-        private readonly RabbitMqBroker _broker = New();
-        private readonly RabbitMqBroker _restarted = New();
+        private readonly RabbitMqBroker _broker = New(installation);
+        private readonly RabbitMqBroker _restarted = New(installation);
         private Dictionary<string, Task<IReadOnlyList<string>>> _plays = [];
 
         public async Task InitializeAsync()
@@ -169,7 +169,7 @@ public sealed class ScenarioTests(ScenarioTests.Performance performance) : IClas
             await _restarted.DisposeAsync();
         }
 
-        private static RabbitMqBroker New() => new(new RabbitMqBrokerOptions
+        private static RabbitMqBroker New(RabbitMqInstallation installation) => new(installation, new RabbitMqBrokerOptions
         {
             StatisticsInterval = BrokerDefault,
             QuorumTick = BrokerDefault,
@@ -182,4 +182,17 @@ public sealed class ScenarioTests(ScenarioTests.Performance performance) : IClas
             return Task.Run(() => ScenarioStage.PlayAsync(broker, name, stage => act(stage, broker)));
         }
     }
+}
+
+/// <summary>On RabbitMQ 3.10.</summary>
+public sealed class ScenarioTests3(ScenarioTests3.OnPackaged performance) : ScenarioTests(performance), IClassFixture<ScenarioTests3.OnPackaged>
+{
+    public sealed class OnPackaged() : Performance(RabbitMqInstallation.Packaged);
+}
+
+/// <summary>On RabbitMQ 4.x.</summary>
+[Trait(RabbitMq4.Trait, RabbitMq4.Value)]
+public sealed class ScenarioTests4(ScenarioTests4.OnUnpacked performance) : ScenarioTests(performance), IClassFixture<ScenarioTests4.OnUnpacked>
+{
+    public sealed class OnUnpacked() : Performance(RabbitMqInstallation.Unpacked);
 }

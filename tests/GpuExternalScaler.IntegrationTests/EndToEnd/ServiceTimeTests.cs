@@ -8,7 +8,7 @@ namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 /// Service times of real workers, measured against the truth. All times are a quarter of what they are in production:
 /// the broker looks every second, and the windows of the policy are 4 and 15 s.
 /// </summary>
-public sealed class ServiceTimeTests(ServiceTimeTests.Measurements measurements) : IClassFixture<ServiceTimeTests.Measurements>
+public abstract class ServiceTimeTests(ServiceTimeTests.Measurements measurements)
 {
     private const double Tolerance = 0.25;
 
@@ -55,9 +55,9 @@ public sealed class ServiceTimeTests(ServiceTimeTests.Measurements measurements)
             .Select(static step => $"{step.At} s: {step.Decision.ServiceTimeSeconds:0.00} s")];
 
     /// <summary>All measurements side by side.</summary>
-    public sealed class Measurements : IAsyncLifetime
+    public abstract class Measurements(RabbitMqInstallation installation) : IAsyncLifetime
     {
-        private readonly RabbitMqBroker _broker = new();
+        private readonly RabbitMqBroker _broker = new(installation);
         private readonly Dictionary<int, Task<IReadOnlyList<ScenarioStep>>> _steady = [];
 
         public Task<IReadOnlyList<ScenarioStep>> Step { get; private set; } = null!;
@@ -110,4 +110,17 @@ public sealed class ServiceTimeTests(ServiceTimeTests.Measurements measurements)
             return (await ScenarioStage.RecordAsync(_broker, name, act, connection)).Replay(Quarter);
         });
     }
+}
+
+/// <summary>On RabbitMQ 3.10, whose counters come from the management list.</summary>
+public sealed class ServiceTimeTests3(ServiceTimeTests3.OnPackaged measurements) : ServiceTimeTests(measurements), IClassFixture<ServiceTimeTests3.OnPackaged>
+{
+    public sealed class OnPackaged() : Measurements(RabbitMqInstallation.Packaged);
+}
+
+/// <summary>On RabbitMQ 4.x, whose counters come from the metrics.</summary>
+[Trait(RabbitMq4.Trait, RabbitMq4.Value)]
+public sealed class ServiceTimeTests4(ServiceTimeTests4.OnUnpacked measurements) : ServiceTimeTests(measurements), IClassFixture<ServiceTimeTests4.OnUnpacked>
+{
+    public sealed class OnUnpacked() : Measurements(RabbitMqInstallation.Unpacked);
 }
