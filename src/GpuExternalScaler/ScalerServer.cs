@@ -48,6 +48,9 @@ internal static class ScalerServer
         var json = options.LogFormat == LogFormat.Json || (options.LogFormat == LogFormat.Auto && Console.IsOutputRedirected);
         logging.SetMinimumLevel(options.LogLevel);
         logging.AddFilter("Microsoft", LogLevel.Warning);
+
+        // It has nothing to say above information, and while it could, every call gets a trace activity of its own.
+        logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
         if (json)
         {
             logging.AddJsonConsole(static console =>
@@ -108,6 +111,7 @@ internal static class ScalerServer
             provider.GetRequiredService<ILogger<MetricsPage>>()));
 
         services.AddSingleton<MetadataWarnings>();
+        services.AddSingleton<KnownTriggers>();
         services.AddSingleton<ExternalScalerService>();
         services.AddGrpcTransport();
         services.AddGrpcHealth();

@@ -22,6 +22,7 @@ internal static class RpcBenchmark
     {
         var report = new Report("rpc", arguments.Folder);
         var (rounds, seconds, concurrency, streams) = (arguments.Number("rounds", 5), arguments.Number("seconds", 5), arguments.Number("concurrency", 64), arguments.Number("streams", 1000));
+        var warmup = arguments.Number("warmup", 30);
         var method = arguments.Text("method", "GetMetrics");
 
         // The stand-in broker belongs to the load's side of the machine.
@@ -32,6 +33,12 @@ internal static class RpcBenchmark
         {
             subjects.Add(await GoAsync());
             subjects.Add(await OursAsync("this build", broker, program: null));
+            foreach (var variant in arguments.All("variant"))
+            {
+                var environment = variant.Split(',').Select(static pair => pair.Split('=', 2)).ToDictionary(static pair => pair[0], static string? (pair) => pair[1], StringComparer.Ordinal);
+                subjects.Add(await OursAsync(variant, broker, program: null, environment));
+            }
+
             foreach (var other in arguments.All("against"))
             {
                 subjects.Add(await OursAsync(other, broker, Path.Combine(other, "gpu-external-scaler.dll")));
@@ -48,7 +55,7 @@ internal static class RpcBenchmark
                         [
                             "load", "--address", subject.Address, "--pid", $"{subject.ProcessId}", "--method", method,
                             "--streams", $"{streams}", "--concurrency", $"{concurrency}", "--seconds", $"{seconds}",
-                            "--warmup", round == 0 ? "20" : "1", .. GoLoad.Workload("workers", Queue),
+                            "--warmup", round == 0 ? $"{warmup}" : "1", .. GoLoad.Workload("workers", Queue),
                         ]);
 
                     // The first round only warms up: the runtime compiles hot methods twice.
@@ -103,9 +110,10 @@ internal static class RpcBenchmark
         return new Subject("grpc-go, a constant", address, process.Id, process);
     }
 
-    private static async Task<Subject> OursAsync(string name, StandInQueues broker, string? program)
+    private static async Task<Subject> OursAsync(
+        string name, StandInQueues broker, string? program, IReadOnlyDictionary<string, string?>? environment = null)
     {
-        var server = await PinnedProgram.StartAsync(broker.Connection() + "log: { level: warning }\n", program, ServerProcessor);
+        var server = await PinnedProgram.StartAsync(broker.Connection() + "log: { level: warning }\n", program, ServerProcessor, environment);
         await DecidedAsync(server.GrpcAddress);
         return new Subject(name, server.GrpcAddress, server.ProcessId, server);
     }

@@ -14,6 +14,7 @@ namespace GpuExternalScaler.Rpc;
 /// </summary>
 internal sealed class ExternalScalerService(
     WorkloadRegistry registry,
+    KnownTriggers triggers,
     BrokerConnections connections,
     ScalerOptions options,
     MetadataWarnings warnings,
@@ -28,43 +29,46 @@ internal sealed class ExternalScalerService(
     private const int RepeatForColdStarts = 2;
 
     /// <inheritdoc/>
-    public override async Task<IsActiveResponse> IsActive(ScaledObjectRef request, ServerCallContext context)
+    public override Task<IsActiveResponse> IsActive(ScaledObjectRef request, ServerCallContext context)
     {
-        RequireMetadataFits(request);
-        var published = Decided(WorkloadOf(Parse(request)));
-        await SendDecisionNumber(context, published);
-        return new IsActiveResponse { Result = published.Decision.IsActive };
+        var published = Decided(WorkloadOf(Read(request)));
+        AddDecisionNumber(context, published);
+        return Task.FromResult(new IsActiveResponse { Result = published.Decision.IsActive });
     }
 
     /// <inheritdoc/>
-    public override async Task<GetMetricsResponse> GetMetrics(GetMetricsRequest request, ServerCallContext context)
+    public override Task<GetMetricsResponse> GetMetrics(GetMetricsRequest request, ServerCallContext context)
     {
         var scaledObject = request.ScaledObjectRef
             ?? throw Refuse(StatusCode.InvalidArgument, "scaledObjectRef is missing");
-        RequireMetadataFits(scaledObject);
-        var trigger = Parse(scaledObject);
+        var asked = Read(scaledObject);
 
         // K14, K18: one metric, matched whatever its case, answered under the name that was asked for.
-        if (!string.Equals(request.MetricName, trigger.MetricName, StringComparison.OrdinalIgnoreCase))
+        if (!string.Equals(request.MetricName, asked.Trigger.MetricName, StringComparison.OrdinalIgnoreCase))
         {
-            throw Refuse(StatusCode.NotFound, $"no such metric; this trigger's metric is {trigger.MetricName}");
+            throw Refuse(StatusCode.NotFound, $"no such metric; this trigger's metric is {asked.Trigger.MetricName}");
         }
 
-        var published = Decided(WorkloadOf(trigger));
-        await SendDecisionNumber(context, published);
+        var published = Decided(WorkloadOf(asked));
+        AddDecisionNumber(context, published);
         var value = published.Decision.Value;
-        return new GetMetricsResponse
+        return Task.FromResult(new GetMetricsResponse
         {
             MetricValues = { new MetricValue { MetricName = request.MetricName, MetricValue_ = value, MetricValueFloat = value } },
-        };
+        });
     }
 
     /// <inheritdoc/>
     public override Task<GetMetricSpecResponse> GetMetricSpec(ScaledObjectRef request, ServerCallContext context)
     {
-        var trigger = Parse(request);
-
         // KEDA asks for the spec first: sampling can begin now. What stands in the way is GetMetrics' to report (K12).
+        if (triggers.TryFind(request, out var trigger))
+        {
+            registry.TryRegister(trigger, out _);
+            return Task.FromResult(SpecOf(trigger));
+        }
+
+        trigger = Parse(request);
         if (MetadataFits(request))
         {
             registry.TryRegister(trigger, out _);
@@ -76,8 +80,7 @@ internal sealed class ExternalScalerService(
     /// <inheritdoc/>
     public override async Task StreamIsActive(ScaledObjectRef request, IServerStreamWriter<IsActiveResponse> responseStream, ServerCallContext context)
     {
-        RequireMetadataFits(request);
-        var trigger = Parse(request);
+        var trigger = Read(request).Trigger;
         warnings.Report(trigger);
         var workload = registry.OpenStream(trigger) ?? throw TooManyWorkloads();
         try
@@ -183,9 +186,34 @@ internal sealed class ExternalScalerService(
         TriggerMetadata.Parse(request.Namespace, request.Name, request.ScalerMetadata, out var errors)
             ?? throw Refuse(StatusCode.InvalidArgument, "trigger metadata: " + string.Join("; ", errors));
 
+    /// <summary>What a request asks about; its metadata must fit.</summary>
+    private Asked Read(ScaledObjectRef request)
+    {
+        if (triggers.TryFind(request, out var known))
+        {
+            return new Asked(request, known, IsKnown: true);
+        }
+
+        RequireMetadataFits(request);
+        return new Asked(request, Parse(request), IsKnown: false);
+    }
+
+    /// <summary>The workload a request means, new or known.</summary>
+    private Workload WorkloadOf(Asked asked)
+    {
+        if (asked.IsKnown)
+        {
+            return WorkloadOf(asked.Trigger);
+        }
+
+        warnings.Report(asked.Trigger);
+        var workload = WorkloadOf(asked.Trigger);
+        triggers.Keep(asked.Request, asked.Trigger);
+        return workload;
+    }
+
     private Workload WorkloadOf(TriggerMetadata trigger)
     {
-        warnings.Report(trigger);
         if (connections.Find(trigger.Connection, trigger.Namespace, out var refusal) is null)
         {
             throw refusal switch
@@ -258,8 +286,9 @@ internal sealed class ExternalScalerService(
         },
     };
 
-    private static Task SendDecisionNumber(ServerCallContext context, PublishedDecision published) =>
-        context.WriteResponseHeadersAsync(new Metadata { { DecisionHeader, published.Number.ToString(CultureInfo.InvariantCulture) } });
+    // Not WriteResponseHeadersAsync: that sends the headers by themselves, a flush more for every answer.
+    private static void AddDecisionNumber(ServerCallContext context, PublishedDecision published) =>
+        context.GetHttpContext().Response.Headers[DecisionHeader] = published.Number.ToString(CultureInfo.InvariantCulture);
 
     private void RequireMetadataFits(ScaledObjectRef request)
     {
@@ -282,6 +311,9 @@ internal sealed class ExternalScalerService(
 
     private RpcException TooManyWorkloads() =>
         Refuse(StatusCode.ResourceExhausted, $"{registry.Limit} workloads are registered already (limits.workloads)");
+
+    /// <summary>A request and what it says; known when it was asked before, by a registered workload.</summary>
+    private readonly record struct Asked(ScaledObjectRef Request, TriggerMetadata Trigger, bool IsKnown);
 
     // K7: the message becomes a Kubernetes event.
     private static RpcException Refuse(StatusCode code, string message) => new(new Status(code, message));
