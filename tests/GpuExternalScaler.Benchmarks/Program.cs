@@ -7,6 +7,7 @@ using GpuExternalScaler.Benchmarks;
     ("scale", "reading a RabbitMQ with many queues, beside one request for each [--queues 1200 --seconds 30]", ScaleBenchmark.RunAsync),
     ("many", "evaluation and memory with very many workloads [--workloads 10000 --queues 2000 --seconds 240 --against FOLDER-OF-ANOTHER-BUILD]", ManyWorkloadsBenchmark.RunAsync),
     ("freshness", "time from a burst until KEDA can know [--runs 30 --connection 'amqp: { url: {amqp}, username: {user}, passwordFile: {passwordFile} }']", FreshnessBenchmark.RunAsync),
+    ("hostile", "peers that mean ill [--count 1000000 --streams 100000 --halves 2000 --connections 10000 --only workloads|metadata|streams|unread|halves|connections --program FOLDER-OF-ANOTHER-BUILD]", HostileBenchmark.RunAsync),
 ];
 
 if (args.Length == 0 || Array.Find(benchmarks, benchmark => benchmark.Name == args[0]) is not { Run: not null } chosen)

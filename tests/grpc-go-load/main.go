@@ -48,6 +48,8 @@ flags
   --connections N         connections for flood (default 1)
   --seconds S --warmup S  load
   --count N               flood
+  --padding BYTES         flood: metadata of this size
+  --stream-deadline D     flood: how long a stream may last, waiting for a slot included
   --hold                  flood: keep streams open until stdin closes
 `
 
@@ -62,6 +64,8 @@ type options struct {
 	pid, streams, concurrency, connections   int
 	count                                    int64
 	seconds, warmup                          float64
+	padding                                  int
+	streamDeadline                           time.Duration
 	hold                                     bool
 }
 
@@ -71,6 +75,9 @@ func (o *options) reference(i int64) *pb.ScaledObjectRef {
 	for _, pair := range o.meta {
 		kv := strings.SplitN(pair, "=", 2)
 		ref.ScalerMetadata[kv[0]] = number(kv[1])
+	}
+	if o.padding > 0 {
+		ref.ScalerMetadata["padding"] = strings.Repeat("x", o.padding)
 	}
 	return ref
 }
@@ -288,7 +295,7 @@ func flood(o *options) {
 					}
 					var err error
 					if o.method == "StreamIsActive" {
-						_, err = openStream(conn, o.reference(i))
+						_, err = openStream(conn, o.reference(i), o.streamDeadline)
 					} else {
 						err = invoke(client, o, i)
 					}
@@ -318,8 +325,8 @@ func flood(o *options) {
 
 // openStream sends the request and receives nothing: whether the server has
 // taken the stream is told by the next call that has to wait for a slot.
-func openStream(conn *grpc.ClientConn, ref *pb.ScaledObjectRef) (grpc.ClientStream, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+func openStream(conn *grpc.ClientConn, ref *pb.ScaledObjectRef, deadline time.Duration) (grpc.ClientStream, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	_ = cancel
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/externalscaler.ExternalScaler/StreamIsActive")
 	if err != nil {
@@ -352,6 +359,8 @@ func main() {
 	f.Int64Var(&o.count, "count", 1, "")
 	f.Float64Var(&o.seconds, "seconds", 5, "")
 	f.Float64Var(&o.warmup, "warmup", 2, "")
+	f.IntVar(&o.padding, "padding", 0, "")
+	f.DurationVar(&o.streamDeadline, "stream-deadline", time.Hour, "")
 	f.BoolVar(&o.hold, "hold", false, "")
 	check(f.Parse(os.Args[2:]))
 	switch os.Args[1] {

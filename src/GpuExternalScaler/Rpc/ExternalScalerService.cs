@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net;
 using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Evaluation;
 using GpuExternalScaler.Rpc.Protocol;
@@ -31,7 +32,7 @@ internal sealed class ExternalScalerService(
     /// <inheritdoc/>
     public override Task<IsActiveResponse> IsActive(ScaledObjectRef request, ServerCallContext context)
     {
-        var published = Decided(WorkloadOf(Read(request)));
+        var published = Decided(WorkloadOf(Read(request), CallerOf(context)));
         AddDecisionNumber(context, published);
         return Task.FromResult(new IsActiveResponse { Result = published.Decision.IsActive });
     }
@@ -49,7 +50,7 @@ internal sealed class ExternalScalerService(
             throw Refuse(StatusCode.NotFound, $"no such metric; this trigger's metric is {asked.Trigger.MetricName}");
         }
 
-        var published = Decided(WorkloadOf(asked));
+        var published = Decided(WorkloadOf(asked, CallerOf(context)));
         AddDecisionNumber(context, published);
         var value = published.Decision.Value;
         return Task.FromResult(new GetMetricsResponse
@@ -64,14 +65,14 @@ internal sealed class ExternalScalerService(
         // KEDA asks for the spec first: sampling can begin now. What stands in the way is GetMetrics' to report (K12).
         if (triggers.TryFind(request, out var trigger))
         {
-            registry.TryRegister(trigger, out _);
+            registry.TryRegister(trigger, out _, CallerOf(context));
             return Task.FromResult(SpecOf(trigger));
         }
 
         trigger = Parse(request);
         if (MetadataFits(request))
         {
-            registry.TryRegister(trigger, out _);
+            registry.TryRegister(trigger, out _, CallerOf(context));
         }
 
         return Task.FromResult(SpecOf(trigger));
@@ -82,7 +83,7 @@ internal sealed class ExternalScalerService(
     {
         var trigger = Read(request).Trigger;
         warnings.Report(trigger);
-        var workload = registry.OpenStream(trigger) ?? throw TooManyWorkloads();
+        var workload = registry.OpenStream(trigger, CallerOf(context)) ?? throw TooManyWorkloads();
         try
         {
             using var ending = Ending(context);
@@ -105,7 +106,7 @@ internal sealed class ExternalScalerService(
         using var ending = Ending(context);
 
         // The stream is a standing question; at the limit it still gets its spec, which depends on the request alone.
-        var workload = MetadataFits(request) ? registry.OpenStream(trigger) : null;
+        var workload = MetadataFits(request) ? registry.OpenStream(trigger, CallerOf(context)) : null;
         try
         {
             // K23: once. The target is constant (K16), so there never is another.
@@ -134,6 +135,11 @@ internal sealed class ExternalScalerService(
         while (!ending.IsCancellationRequested)
         {
             var changed = workload.ActivityChanged;
+            if (workload.IsEvicted)
+            {
+                throw TooManyWorkloads();
+            }
+
             var now = clock.Now;
             var wait = Timeout.InfiniteTimeSpan;
             if (workload.Published is { } published && WhyUnavailable(workload, published, now) is null)
@@ -199,20 +205,20 @@ internal sealed class ExternalScalerService(
     }
 
     /// <summary>The workload a request means, new or known.</summary>
-    private Workload WorkloadOf(Asked asked)
+    private Workload WorkloadOf(Asked asked, IPAddress? caller)
     {
         if (asked.IsKnown)
         {
-            return WorkloadOf(asked.Trigger);
+            return WorkloadOf(asked.Trigger, caller);
         }
 
         warnings.Report(asked.Trigger);
-        var workload = WorkloadOf(asked.Trigger);
+        var workload = WorkloadOf(asked.Trigger, caller);
         triggers.Keep(asked.Request, asked.Trigger);
         return workload;
     }
 
-    private Workload WorkloadOf(TriggerMetadata trigger)
+    private Workload WorkloadOf(TriggerMetadata trigger, IPAddress? caller)
     {
         if (connections.Find(trigger.Connection, trigger.Namespace, out var refusal) is null)
         {
@@ -226,7 +232,7 @@ internal sealed class ExternalScalerService(
             };
         }
 
-        return registry.TryRegister(trigger, out var workload) ? workload : throw TooManyWorkloads();
+        return registry.TryRegister(trigger, out var workload, caller) ? workload : throw TooManyWorkloads();
     }
 
     private string ConnectionNames() => string.Join(", ", connections.All.Select(static connection => connection.Name).Order(StringComparer.Ordinal));
@@ -285,6 +291,8 @@ internal sealed class ExternalScalerService(
             new MetricSpec { MetricName = trigger.MetricName, TargetSize = ScalingDecision.Target, TargetSizeFloat = ScalingDecision.Target },
         },
     };
+
+    private static IPAddress? CallerOf(ServerCallContext context) => context.GetHttpContext().Connection.RemoteIpAddress;
 
     // Not WriteResponseHeadersAsync: that sends the headers by themselves, a flush more for every answer.
     private static void AddDecisionNumber(ServerCallContext context, PublishedDecision published) =>
