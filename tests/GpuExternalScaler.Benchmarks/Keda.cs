@@ -45,16 +45,24 @@ internal sealed class Keda(string address) : IAsyncDisposable
     }
 
     /// <summary>Asks for each until it has an answer.</summary>
-    public Task RegisterAsync(IEnumerable<ScaledObjectRef> workloads) => Parallel.ForEachAsync(
-        workloads,
-        new ParallelOptions { MaxDegreeOfParallelism = 32 },
-        async (workload, cancellation) =>
+    public async Task RegisterAsync(IReadOnlyCollection<ScaledObjectRef> workloads)
+    {
+        // All at once first: each has to wait for the same tick.
+        var left = workloads;
+        while (left.Count > 0)
         {
-            while ((await ValueAsync(workload)).Value is null)
+            var undecided = new ConcurrentBag<ScaledObjectRef>();
+            await Parallel.ForEachAsync(left, new ParallelOptions { MaxDegreeOfParallelism = 32 }, async (workload, _) =>
             {
-                await Task.Delay(TimeSpan.FromMilliseconds(500), TimeProvider.System, cancellation);
-            }
-        });
+                if ((await ValueAsync(workload)).Value is null)
+                {
+                    undecided.Add(workload);
+                }
+            });
+            left = undecided;
+            await Task.Delay(TimeSpan.FromMilliseconds(500), TimeProvider.System);
+        }
+    }
 
     /// <summary>From now on: the value and the activity of each once in a polling interval, evenly spread.</summary>
     public void Poll(IReadOnlyList<ScaledObjectRef> workloads, TimeSpan interval)

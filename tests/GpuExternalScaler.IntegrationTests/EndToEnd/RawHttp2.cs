@@ -2,8 +2,8 @@ using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-using GpuExternalScaler.Rpc.Protocol;
 using Google.Protobuf;
+using GpuExternalScaler.Rpc.Protocol;
 
 namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 
