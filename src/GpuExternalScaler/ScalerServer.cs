@@ -16,9 +16,9 @@ namespace GpuExternalScaler;
 /// <summary>Puts the server together. Reads as a table of contents.</summary>
 internal static class ScalerServer
 {
-    // K1: KEDA keeps one connection for all ScaledObjects, with two streams for ever per external-push trigger.
-    // Kestrel's default of 100 would hang the 101st call.
-    private const int StreamsPerConnection = 50_000;
+    // Metadata of the size that is sampled, several times over; a ScaledObject can hold a megabyte and has no reason to.
+    // What is larger is refused at its length prefix, so that many half-sent requests cannot fill the memory.
+    private const int SmallestMessageLimit = 64 * 1024;
 
     // K6: under KEDA's and Kubernetes' patience, and enough for streams to end cleanly.
     private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(8);
@@ -33,11 +33,12 @@ internal static class ScalerServer
         builder.Logging.ClearProviders();
         (logging ?? (log => ConsoleLog(log, options)))(builder.Logging);
         builder.Services.Configure<HostOptions>(static host => host.ShutdownTimeout = ShutdownTimeout);
-        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options));
+        var callers = new CallerLimits(options);
+        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options, callers));
 
         AddScaler(builder.Services, options, time ?? TimeProvider.System);
         var app = builder.Build();
-        MapGrpc(app);
+        MapGrpc(app, callers);
         MapHttp(app);
         Announce(app, options);
         return app;
@@ -48,6 +49,9 @@ internal static class ScalerServer
         var json = options.LogFormat == LogFormat.Json || (options.LogFormat == LogFormat.Auto && Console.IsOutputRedirected);
         logging.SetMinimumLevel(options.LogLevel);
         logging.AddFilter("Microsoft", LogLevel.Warning);
+
+        // It has nothing to say above information, and while it could, every call gets a trace activity of its own.
+        logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
         if (json)
         {
             logging.AddJsonConsole(static console =>
@@ -69,16 +73,18 @@ internal static class ScalerServer
         }
     }
 
-    private static void Listen(KestrelServerOptions kestrel, ScalerOptions options)
+    private static void Listen(KestrelServerOptions kestrel, ScalerOptions options, CallerLimits callers)
     {
-        kestrel.UseGrpcLimits(StreamsPerConnection);
-        kestrel.Listen(options.Grpc, static listen =>
+        // K1: KEDA keeps one connection for all ScaledObjects, with two streams for ever per external-push trigger.
+        // Kestrel's default of 100 would hang the 101st call.
+        kestrel.UseGrpcLimits(callers.CallsPerCaller);
+        kestrel.Listen(options.Grpc, listen =>
         {
             listen.Protocols = HttpProtocols.Http2;
-            listen.Use(static next => connection =>
+            listen.Use(next => connection =>
             {
                 connection.Features.Set(GrpcListener.Mark);
-                return next(connection);
+                return callers.ServeAsync(connection, next);
             });
         });
         kestrel.Listen(options.Http, static listen => listen.Protocols = HttpProtocols.Http1);
@@ -108,17 +114,18 @@ internal static class ScalerServer
             provider.GetRequiredService<ILogger<MetricsPage>>()));
 
         services.AddSingleton<MetadataWarnings>();
+        services.AddSingleton<KnownTriggers>();
         services.AddSingleton<ExternalScalerService>();
-        services.AddGrpcTransport();
+        services.AddGrpcTransport(grpc => grpc.MaxReceiveMessageSize = Math.Max(SmallestMessageLimit, 4 * options.MaximumMetadataBytes));
         services.AddGrpcHealth();
         services.AddGrpcReflection();
         services.AddHostedService<HealthPublisher>();
         services.AddSingleton<IGrpcCallObserver, RpcObserver>();
     }
 
-    private static void MapGrpc(WebApplication app) => app.MapWhen(
+    private static void MapGrpc(WebApplication app, CallerLimits callers) => app.MapWhen(
         static context => context.Features.Get<GrpcListener>() is not null,
-        static grpc => grpc.UseRouting().UseEndpoints(static endpoints =>
+        grpc => grpc.Use(next => context => callers.ServeAsync(context, next)).UseRouting().UseEndpoints(static endpoints =>
         {
             endpoints.MapGrpcService<ExternalScalerService>();
             endpoints.MapGrpcHealth();

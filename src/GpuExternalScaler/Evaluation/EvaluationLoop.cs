@@ -27,9 +27,13 @@ internal sealed class EvaluationLoop(
     private DateTimeOffset _sharesAt;
     private DateTimeOffset _expiredAt;
     private long _lastTickTicks;
+    private long _lastTickDuration;
 
     /// <summary>When the newest tick finished; the minimum before the first.</summary>
     public DateTimeOffset LastTickAt => new(Interlocked.Read(ref _lastTickTicks), TimeSpan.Zero);
+
+    /// <summary>How long the newest tick took.</summary>
+    public TimeSpan LastTickDuration => new(Interlocked.Read(ref _lastTickDuration));
 
     /// <summary>Evaluates every workload once.</summary>
     public void Tick()
@@ -76,6 +80,7 @@ internal sealed class EvaluationLoop(
             _histories.Expire(now);
         }
 
+        Interlocked.Exchange(ref _lastTickDuration, (clock.Now - now).Ticks);
         Interlocked.Exchange(ref _lastTickTicks, now.UtcTicks);
     }
 

@@ -1,3 +1,4 @@
+using System.Net;
 using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Rpc;
 using GpuExternalScaler.Scaling.Deciding;
@@ -56,6 +57,12 @@ internal sealed class Workload
 
     public ScalingPolicy Policy { get; }
 
+    /// <summary>Who asked last; the registry's business.</summary>
+    public IPAddress Caller { get; set; } = IPAddress.None;
+
+    /// <summary>Whether it had to make room: its streams must end, for nobody decides it any more.</summary>
+    public bool IsEvicted { get; private set; }
+
     /// <summary>The newest decision; null before the first evaluation.</summary>
     public PublishedDecision? Published => Volatile.Read(ref _published);
 
@@ -83,6 +90,13 @@ internal sealed class Workload
     /// missed.
     /// </summary>
     public Task ActivityChanged => Volatile.Read(ref _activityChanged).Task;
+
+    /// <summary>Ends it, and wakes its streams to hear of it.</summary>
+    public void Evict()
+    {
+        IsEvicted = true;
+        Interlocked.Exchange(ref _activityChanged, NewSignal()).TrySetResult();
+    }
 
     /// <summary>Swaps a decision in and wakes streams when it changes what they would say.</summary>
     public void Publish(PublishedDecision decision, DateTimeOffset now)

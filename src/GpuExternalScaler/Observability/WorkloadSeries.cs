@@ -13,6 +13,7 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnection
 {
     private static readonly MetricFamily Workloads = MetricFamily.Gauge("gpu_scaler_workloads", "Workloads registered.");
     private static readonly MetricFamily EvaluationAge = MetricFamily.Gauge("gpu_scaler_evaluation_age_seconds", "Time since every workload was last evaluated.", "seconds");
+    private static readonly MetricFamily EvaluationDuration = MetricFamily.Gauge("gpu_scaler_evaluation_duration_seconds", "Time the newest evaluation of every workload took.", "seconds");
     private static readonly MetricFamily SourceUp = MetricFamily.Gauge("gpu_scaler_source_up", "1 if the connection's newest sweeps were without fault, else 0.");
     private static readonly MetricFamily SourceAge = MetricFamily.Gauge("gpu_scaler_source_age_seconds", "Time since a sweep of the connection last succeeded.", "seconds");
     private static readonly MetricFamily SourceEndpoint = MetricFamily.Gauge("gpu_scaler_source_endpoint", "1 for the endpoint that serves a kind of figure now; none where nobody does.");
@@ -51,6 +52,8 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnection
         {
             writer.Begin(EvaluationAge);
             writer.Sample(Math.Max(0, (now - evaluation.LastTickAt).TotalSeconds));
+            writer.Begin(EvaluationDuration);
+            writer.Sample(evaluation.LastTickDuration.TotalSeconds);
         }
 
         WriteConnections(writer, now);

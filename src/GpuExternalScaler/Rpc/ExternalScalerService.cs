@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net;
 using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Evaluation;
 using GpuExternalScaler.Rpc.Protocol;
@@ -14,6 +15,7 @@ namespace GpuExternalScaler.Rpc;
 /// </summary>
 internal sealed class ExternalScalerService(
     WorkloadRegistry registry,
+    KnownTriggers triggers,
     BrokerConnections connections,
     ScalerOptions options,
     MetadataWarnings warnings,
@@ -28,46 +30,49 @@ internal sealed class ExternalScalerService(
     private const int RepeatForColdStarts = 2;
 
     /// <inheritdoc/>
-    public override async Task<IsActiveResponse> IsActive(ScaledObjectRef request, ServerCallContext context)
+    public override Task<IsActiveResponse> IsActive(ScaledObjectRef request, ServerCallContext context)
     {
-        RequireMetadataFits(request);
-        var published = Decided(WorkloadOf(Parse(request)));
-        await SendDecisionNumber(context, published);
-        return new IsActiveResponse { Result = published.Decision.IsActive };
+        var published = Decided(WorkloadOf(Read(request), CallerOf(context)));
+        AddDecisionNumber(context, published);
+        return Task.FromResult(new IsActiveResponse { Result = published.Decision.IsActive });
     }
 
     /// <inheritdoc/>
-    public override async Task<GetMetricsResponse> GetMetrics(GetMetricsRequest request, ServerCallContext context)
+    public override Task<GetMetricsResponse> GetMetrics(GetMetricsRequest request, ServerCallContext context)
     {
         var scaledObject = request.ScaledObjectRef
             ?? throw Refuse(StatusCode.InvalidArgument, "scaledObjectRef is missing");
-        RequireMetadataFits(scaledObject);
-        var trigger = Parse(scaledObject);
+        var asked = Read(scaledObject);
 
         // K14, K18: one metric, matched whatever its case, answered under the name that was asked for.
-        if (!string.Equals(request.MetricName, trigger.MetricName, StringComparison.OrdinalIgnoreCase))
+        if (!string.Equals(request.MetricName, asked.Trigger.MetricName, StringComparison.OrdinalIgnoreCase))
         {
-            throw Refuse(StatusCode.NotFound, $"no such metric; this trigger's metric is {trigger.MetricName}");
+            throw Refuse(StatusCode.NotFound, $"no such metric; this trigger's metric is {asked.Trigger.MetricName}");
         }
 
-        var published = Decided(WorkloadOf(trigger));
-        await SendDecisionNumber(context, published);
+        var published = Decided(WorkloadOf(asked, CallerOf(context)));
+        AddDecisionNumber(context, published);
         var value = published.Decision.Value;
-        return new GetMetricsResponse
+        return Task.FromResult(new GetMetricsResponse
         {
             MetricValues = { new MetricValue { MetricName = request.MetricName, MetricValue_ = value, MetricValueFloat = value } },
-        };
+        });
     }
 
     /// <inheritdoc/>
     public override Task<GetMetricSpecResponse> GetMetricSpec(ScaledObjectRef request, ServerCallContext context)
     {
-        var trigger = Parse(request);
-
         // KEDA asks for the spec first: sampling can begin now. What stands in the way is GetMetrics' to report (K12).
+        if (triggers.TryFind(request, out var trigger))
+        {
+            registry.TryRegister(trigger, out _, CallerOf(context));
+            return Task.FromResult(SpecOf(trigger));
+        }
+
+        trigger = Parse(request);
         if (MetadataFits(request))
         {
-            registry.TryRegister(trigger, out _);
+            registry.TryRegister(trigger, out _, CallerOf(context));
         }
 
         return Task.FromResult(SpecOf(trigger));
@@ -76,10 +81,9 @@ internal sealed class ExternalScalerService(
     /// <inheritdoc/>
     public override async Task StreamIsActive(ScaledObjectRef request, IServerStreamWriter<IsActiveResponse> responseStream, ServerCallContext context)
     {
-        RequireMetadataFits(request);
-        var trigger = Parse(request);
+        var trigger = Read(request).Trigger;
         warnings.Report(trigger);
-        var workload = registry.OpenStream(trigger) ?? throw TooManyWorkloads();
+        var workload = registry.OpenStream(trigger, CallerOf(context)) ?? throw TooManyWorkloads();
         try
         {
             using var ending = Ending(context);
@@ -102,7 +106,7 @@ internal sealed class ExternalScalerService(
         using var ending = Ending(context);
 
         // The stream is a standing question; at the limit it still gets its spec, which depends on the request alone.
-        var workload = MetadataFits(request) ? registry.OpenStream(trigger) : null;
+        var workload = MetadataFits(request) ? registry.OpenStream(trigger, CallerOf(context)) : null;
         try
         {
             // K23: once. The target is constant (K16), so there never is another.
@@ -131,6 +135,11 @@ internal sealed class ExternalScalerService(
         while (!ending.IsCancellationRequested)
         {
             var changed = workload.ActivityChanged;
+            if (workload.IsEvicted)
+            {
+                throw TooManyWorkloads();
+            }
+
             var now = clock.Now;
             var wait = Timeout.InfiniteTimeSpan;
             if (workload.Published is { } published && WhyUnavailable(workload, published, now) is null)
@@ -183,9 +192,34 @@ internal sealed class ExternalScalerService(
         TriggerMetadata.Parse(request.Namespace, request.Name, request.ScalerMetadata, out var errors)
             ?? throw Refuse(StatusCode.InvalidArgument, "trigger metadata: " + string.Join("; ", errors));
 
-    private Workload WorkloadOf(TriggerMetadata trigger)
+    /// <summary>What a request asks about; its metadata must fit.</summary>
+    private Asked Read(ScaledObjectRef request)
     {
-        warnings.Report(trigger);
+        if (triggers.TryFind(request, out var known))
+        {
+            return new Asked(request, known, IsKnown: true);
+        }
+
+        RequireMetadataFits(request);
+        return new Asked(request, Parse(request), IsKnown: false);
+    }
+
+    /// <summary>The workload a request means, new or known.</summary>
+    private Workload WorkloadOf(Asked asked, IPAddress? caller)
+    {
+        if (asked.IsKnown)
+        {
+            return WorkloadOf(asked.Trigger, caller);
+        }
+
+        warnings.Report(asked.Trigger);
+        var workload = WorkloadOf(asked.Trigger, caller);
+        triggers.Keep(asked.Request, asked.Trigger);
+        return workload;
+    }
+
+    private Workload WorkloadOf(TriggerMetadata trigger, IPAddress? caller)
+    {
         if (connections.Find(trigger.Connection, trigger.Namespace, out var refusal) is null)
         {
             throw refusal switch
@@ -198,7 +232,7 @@ internal sealed class ExternalScalerService(
             };
         }
 
-        return registry.TryRegister(trigger, out var workload) ? workload : throw TooManyWorkloads();
+        return registry.TryRegister(trigger, out var workload, caller) ? workload : throw TooManyWorkloads();
     }
 
     private string ConnectionNames() => string.Join(", ", connections.All.Select(static connection => connection.Name).Order(StringComparer.Ordinal));
@@ -258,8 +292,11 @@ internal sealed class ExternalScalerService(
         },
     };
 
-    private static Task SendDecisionNumber(ServerCallContext context, PublishedDecision published) =>
-        context.WriteResponseHeadersAsync(new Metadata { { DecisionHeader, published.Number.ToString(CultureInfo.InvariantCulture) } });
+    private static IPAddress? CallerOf(ServerCallContext context) => context.GetHttpContext().Connection.RemoteIpAddress;
+
+    // Not WriteResponseHeadersAsync: that sends the headers by themselves, a flush more for every answer.
+    private static void AddDecisionNumber(ServerCallContext context, PublishedDecision published) =>
+        context.GetHttpContext().Response.Headers[DecisionHeader] = published.Number.ToString(CultureInfo.InvariantCulture);
 
     private void RequireMetadataFits(ScaledObjectRef request)
     {
@@ -282,6 +319,9 @@ internal sealed class ExternalScalerService(
 
     private RpcException TooManyWorkloads() =>
         Refuse(StatusCode.ResourceExhausted, $"{registry.Limit} workloads are registered already (limits.workloads)");
+
+    /// <summary>A request and what it says; known when it was asked before, by a registered workload.</summary>
+    private readonly record struct Asked(ScaledObjectRef Request, TriggerMetadata Trigger, bool IsKnown);
 
     // K7: the message becomes a Kubernetes event.
     private static RpcException Refuse(StatusCode code, string message) => new(new Status(code, message));

@@ -1,0 +1,25 @@
+using GpuExternalScaler.Benchmarks;
+
+// Each benchmark compares with a baseline of the same run. None of them passes or fails: figures are for people.
+(string Name, string About, Func<Arguments, Task> Run)[] benchmarks =
+[
+    ("rpc", "unary calls beside a grpc-go server [--rounds 5 --seconds 5 --streams 1000 --concurrency 64 --method GetMetrics --warmup 30 --against FOLDER-OF-ANOTHER-BUILD --variant VARIABLE=VALUE]", RpcBenchmark.RunAsync),
+    ("scale", "reading a RabbitMQ with many queues, beside one request for each [--queues 1200 --seconds 30]", ScaleBenchmark.RunAsync),
+    ("many", "evaluation and memory with very many workloads [--workloads 10000 --queues 2000 --seconds 240 --against FOLDER-OF-ANOTHER-BUILD]", ManyWorkloadsBenchmark.RunAsync),
+    ("freshness", "time from a burst until KEDA can know [--runs 30 --connection 'amqp: { url: {amqp}, username: {user}, passwordFile: {passwordFile} }']", FreshnessBenchmark.RunAsync),
+    ("hostile", "peers that mean ill [--count 1000000 --streams 100000 --halves 2000 --connections 10000 --only workloads|metadata|streams|unread|halves|connections --program FOLDER-OF-ANOTHER-BUILD]", HostileBenchmark.RunAsync),
+];
+
+if (args.Length == 0 || Array.Find(benchmarks, benchmark => benchmark.Name == args[0]) is not { Run: not null } chosen)
+{
+    await Console.Error.WriteLineAsync("usage: tests/bench BENCHMARK [--out FOLDER] [options]");
+    foreach (var benchmark in benchmarks)
+    {
+        await Console.Error.WriteLineAsync($"  {benchmark.Name,-10} {benchmark.About}");
+    }
+
+    return 2;
+}
+
+await chosen.Run(new Arguments(args[1..]));
+return 0;
