@@ -4,7 +4,6 @@ using System.Net.Http.Headers;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
-using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
 namespace GpuExternalScaler.Sources;
@@ -87,9 +86,7 @@ internal sealed class EndpointClient(string? caFile, TimeProvider timeProvider) 
                 return SourceReason.None;
             }
 
-            var trusted = new X509Certificate2Collection();
-            trusted.ImportFromPem(System.Text.Encoding.UTF8.GetString(bytes));
-            if (trusted.Count == 0)
+            if (TrustedAuthorities.Parse(bytes) is not { } trusted)
             {
                 return SourceReason.CaUnreadable;
             }
@@ -100,7 +97,7 @@ internal sealed class EndpointClient(string? caFile, TimeProvider timeProvider) 
             previous?.Dispose();
             return SourceReason.None;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or CryptographicException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             return SourceReason.CaUnreadable;
         }
@@ -124,13 +121,7 @@ internal sealed class EndpointClient(string? caFile, TimeProvider timeProvider) 
         };
         if (trusted is not null)
         {
-            var policy = new X509ChainPolicy
-            {
-                TrustMode = X509ChainTrustMode.CustomRootTrust,
-                RevocationMode = X509RevocationMode.NoCheck,
-            };
-            policy.CustomTrustStore.AddRange(trusted);
-            handler.SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
+            handler.SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = TrustedAuthorities.Policy(trusted) };
         }
 
         return new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };

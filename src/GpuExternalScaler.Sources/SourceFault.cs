@@ -63,6 +63,12 @@ public enum SourceReason : byte
     /// <summary>The management list names queues but has no statistics for any of them, as in a broker's first seconds.</summary>
     StatisticsMissing,
 
+    /// <summary>The broker knows a queue but cannot tell its figures: its node is down, or it is exclusive to another connection.</summary>
+    QueueUnreachable,
+
+    /// <summary>The endpoint in use can list no queues, so a pattern finds none.</summary>
+    CannotList,
+
     /// <summary>A defect of this program; the sentence names the exception's type.</summary>
     Unexpected,
 }
@@ -93,6 +99,8 @@ public static class SourceReasonCodes
         SourceReason.NoQueuesVisible => "no_queues_visible",
         SourceReason.StatisticsDisabled => "statistics_disabled",
         SourceReason.StatisticsMissing => "statistics_missing",
+        SourceReason.QueueUnreachable => "queue_unreachable",
+        SourceReason.CannotList => "cannot_list",
         _ => "unexpected",
     };
 }

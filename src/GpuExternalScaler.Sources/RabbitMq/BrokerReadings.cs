@@ -56,7 +56,7 @@ public sealed class BrokerReadings
     /// What is wrong with the connection now, or null. Readings may be good despite a fault: one node of three may be
     /// down, or the management API may serve in place of the metrics.
     /// </summary>
-    public SourceFault? Fault => _status.MetricsFault ?? _status.ManagementFault;
+    public SourceFault? Fault => _status.MetricsFault ?? _status.ManagementFault ?? _status.TotalsFault ?? _status.AmqpFault;
 
     /// <summary>What is wrong with the metrics endpoints now, or null.</summary>
     public SourceFault? MetricsFault => _status.MetricsFault;
@@ -64,14 +64,35 @@ public sealed class BrokerReadings
     /// <summary>What is wrong with the management endpoint, as of its latest use, or null.</summary>
     public SourceFault? ManagementFault => _status.ManagementFault;
 
-    /// <summary>Which endpoint supplies ready, unacknowledged and consumers.</summary>
-    public RabbitMqEndpoint GaugesFrom => _status.GaugesFrom;
+    /// <summary>What is wrong with the list of totals, as of its latest use, or null.</summary>
+    public SourceFault? TotalsFault => _status.TotalsFault;
+
+    /// <summary>What is wrong with the AMQP endpoint now, or null.</summary>
+    public SourceFault? AmqpFault => _status.AmqpFault;
+
+    /// <summary>
+    /// Why no consumer events come, or null. No fault of the connection: an exchange that is not there, or not for our
+    /// user, only means that consumers are learned from the management API every few minutes.
+    /// </summary>
+    public SourceFault? EventsFault => _status.EventsFault;
+
+    /// <summary>
+    /// Set where the connection has nothing that lists queues, so that a pattern matches only what was known before:
+    /// says so. No fault of the connection for those who name their queues.
+    /// </summary>
+    public SourceFault? ListFault => _status.ListFault;
+
+    /// <summary>Which endpoints serve which figures now, and what nobody serves.</summary>
+    public SourceChoice Choice => _status.Choice;
+
+    /// <summary>Which endpoint supplies ready and, unless it is missing, unacknowledged.</summary>
+    public RabbitMqEndpoint GaugesFrom => _status.Choice.Gauges;
 
     /// <summary>Which endpoint supplies the counters; <see cref="RabbitMqEndpoint.None"/> when none does (say so: T4).</summary>
-    public RabbitMqEndpoint CountersFrom => _status.CountersFrom;
+    public RabbitMqEndpoint CountersFrom => _status.Choice.Counters;
 
     /// <summary>Whether there are completion counters at all (T4).</summary>
-    public bool HasCounters => _status.CountersFrom != RabbitMqEndpoint.None;
+    public bool HasCounters => _status.Choice.Counters != RabbitMqEndpoint.None;
 
     /// <summary>
     /// When the newest sweep began in which everything that was configured answered, so that a queue it did not show does
@@ -156,7 +177,31 @@ internal sealed record BrokerStatus
 
     public SourceFault? ManagementFault { get; init; }
 
-    public RabbitMqEndpoint GaugesFrom { get; init; }
+    public SourceFault? TotalsFault { get; init; }
 
-    public RabbitMqEndpoint CountersFrom { get; init; }
+    public SourceFault? AmqpFault { get; init; }
+
+    public SourceFault? EventsFault { get; init; }
+
+    public SourceFault? ListFault { get; init; }
+
+    public SourceChoice Choice { get; init; }
+
+    public SourceFault? FaultOf(RabbitMqEndpoint kind) => kind switch
+    {
+        RabbitMqEndpoint.Metrics => MetricsFault,
+        RabbitMqEndpoint.Management => ManagementFault,
+        RabbitMqEndpoint.ManagementTotals => TotalsFault,
+        RabbitMqEndpoint.Amqp => AmqpFault,
+        _ => null,
+    };
+
+    public BrokerStatus With(RabbitMqEndpoint kind, SourceFault fault) => kind switch
+    {
+        RabbitMqEndpoint.Metrics => this with { MetricsFault = fault },
+        RabbitMqEndpoint.Management => this with { ManagementFault = fault },
+        RabbitMqEndpoint.ManagementTotals => this with { TotalsFault = fault },
+        RabbitMqEndpoint.Amqp => this with { AmqpFault = fault },
+        _ => this,
+    };
 }

@@ -7,7 +7,8 @@ internal readonly record struct NodeAnswer(string Endpoint, EndpointAnswer Answe
 
 /// <summary>
 /// Turns answers into readings: merges nodes, differences counters, proves absence, and chooses between the metrics and
-/// the management list. Does no I/O; its lock is held for the milliseconds one answer takes to read.
+/// what stands in for them (<see cref="FallbackGauges"/>). Does no I/O; its lock is held for the milliseconds one answer
+/// takes to read.
 /// </summary>
 internal sealed class BrokerState
 {
@@ -27,6 +28,17 @@ internal sealed class BrokerState
     /// </summary>
     internal static readonly TimeSpan StatisticsLag = TimeSpan.FromSeconds(10);
 
+    /// <summary>How often the list is read only to learn how queues were declared: that cannot change while they exist.</summary>
+    internal static readonly TimeSpan ArgumentsInterval = TimeSpan.FromMinutes(5);
+
+    /// <summary>The same after queues have appeared.</summary>
+    internal static readonly TimeSpan NewArgumentsInterval = TimeSpan.FromSeconds(30);
+
+    /// <summary>How often the consumer list is read (T5).</summary>
+    internal static readonly TimeSpan ConsumersInterval = TimeSpan.FromMinutes(5);
+
+    private const int MostEarlyEvents = 1000;
+
     private readonly Lock _gate = new();
     private readonly RabbitMqConnectionOptions _options;
     private readonly FaultSentences _sentences;
@@ -36,6 +48,9 @@ internal sealed class BrokerState
     private readonly QueueRows _merged = new();
     private readonly Dictionary<string, NodeTrack> _nodes = new(StringComparer.Ordinal);
     private readonly ManagementList _list = new();
+    private readonly ManagementList _totals = new();
+    private readonly FallbackGauges _fallback;
+    private readonly List<(ConsumerEvent Event, DateTimeOffset At)> _earlyEvents = [];
     private readonly CounterTrack _listTrack = new(countFromZero: false);
 
     private BrokerReadings _current;
@@ -43,8 +58,19 @@ internal sealed class BrokerState
     private RabbitMqEndpoint _counterSource;
     private DateTimeOffset _listCountersAt;
     private DateTimeOffset _listStartedAt;
+    private DateTimeOffset _totalsStartedAt;
+    private DateTimeOffset _totalsSucceededAt;
+    private DateTimeOffset _listSucceededAt;
+    private DateTimeOffset _declaredAt;
+    private DateTimeOffset _argumentsAt;
+    private DateTimeOffset _consumersStartedAt;
+    private DateTimeOffset _consumersSucceededAt;
+    private int _argumentsKnownFor;
+    private bool _eventsOpen;
+    private bool _consumersAreDoubtful;
     private DateTimeOffset? _completeSince;
     private bool _metricsSwept;
+    private bool _metricsSucceeded;
     private bool? _metricsHaveCounters;
     private bool _metricsHaveInfo;
     private int _metricsFailures;
@@ -54,11 +80,16 @@ internal sealed class BrokerState
     {
         _options = options;
         _sentences = new FaultSentences(options);
+        _fallback = new FallbackGauges(options);
         _table = table ?? new QueueTable();
         _status = new BrokerStatus { Connection = options.Name, Vhosts = options.Vhosts };
+        if (options is { HasMetrics: false, Management: null, Amqp: { } amqp })
+        {
+            var endpoint = FaultSentences.EndpointOf(amqp);
+            _status = _status with { ListFault = Fault(RabbitMqEndpoint.Amqp, endpoint, SourceReason.CannotList, 0, default) };
+        }
+
         MetricsFreshFor = Min(Max(2 * options.Interval, options.Interval + options.NodeTimeout), options.StaleAfter);
-        ListFreshFor = 2.5 * options.ManagementInterval;
-        ListStaleAfter = Max(options.StaleAfter, 3 * options.ManagementInterval);
         _current = new BrokerReadings(_table.Index(), [], _status);
     }
 
@@ -66,9 +97,9 @@ internal sealed class BrokerState
 
     private TimeSpan MetricsFreshFor { get; }
 
-    private TimeSpan ListFreshFor { get; }
+    private TimeSpan ListFreshFor => _fallback.ListFreshFor;
 
-    private TimeSpan ListStaleAfter { get; }
+    private TimeSpan ListStaleAfter => _fallback.ListStaleAfter;
 
     /// <summary>
     /// Counters wait this long for a node that has just stopped answering, so that they do not jump when it is back: in
@@ -77,13 +108,15 @@ internal sealed class BrokerState
     /// </summary>
     private TimeSpan CounterHold => _options.StaleAfter / 2;
 
-    private bool ListServesGauges => !_options.HasMetrics || _metricsFailures >= FailuresBeforeFallback;
+    private bool FallbackServesGauges => !_options.HasMetrics || _metricsFailures >= FailuresBeforeFallback;
 
-    private bool ListServesCounters => ListServesGauges || _metricsHaveCounters == false;
+    private bool ListServesCounters => FallbackServesGauges || _metricsHaveCounters == false;
 
     private bool ListIsNeeded =>
-        _options.Management is not null
-        && (ListServesGauges || ListServesCounters || _metricsGaps >= FailuresBeforeFallback);
+        _options.Management is not null && (FallbackFillsGaps || ListServesCounters);
+
+    /// <summary>Whether the metrics lack all queues or some node's, so that others must stand in.</summary>
+    private bool FallbackFillsGaps => FallbackServesGauges || _metricsGaps >= FailuresBeforeFallback;
 
     /// <summary>Whether the management list should be read now.</summary>
     public bool ManagementIsDue(DateTimeOffset now)
@@ -103,6 +136,59 @@ internal sealed class BrokerState
                 : !_metricsHaveInfo && sinceLast >= KindsInterval;
         }
     }
+
+    /// <summary>
+    /// Whether the list of totals should be read now: as a stand-in for the metrics, or because nothing else tells how
+    /// queues were declared.
+    /// </summary>
+    public bool TotalsAreDue(DateTimeOffset now)
+    {
+        lock (_gate)
+        {
+            if (_options.Management is null || (_options.HasMetrics && !_metricsSwept))
+            {
+                return false;
+            }
+
+            if (FallbackFillsGaps)
+            {
+                // Without declares only the list knows consumers, and totals before it would be gauges without any.
+                return (_options.Amqp is not null || _listStartedAt != default)
+                    && now - _totalsStartedAt >= _options.TotalsInterval - (_options.Interval / 2);
+            }
+
+            var hasNewQueues = _table.Count != _argumentsKnownFor;
+            return !ListIsNeeded
+                && now - Max(_argumentsAt, _totalsStartedAt) >= (hasNewQueues ? NewArgumentsInterval : ArgumentsInterval);
+        }
+    }
+
+    /// <summary>Whether the consumer list should be read now.</summary>
+    public bool ConsumersAreDue(DateTimeOffset now)
+    {
+        lock (_gate)
+        {
+            // It only tells of queues that are known.
+            return _options.Management is not null
+                && _status.LastSuccessAt != default
+                && now - _consumersStartedAt >= (_consumersAreDoubtful ? NewArgumentsInterval : ConsumersInterval);
+        }
+    }
+
+    /// <summary>Whether passive declares stand in for the metrics, so that all wanted queues must be asked for.</summary>
+    public bool DeclaresServeGauges
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return FallbackFillsGaps && (!_options.HasMetrics || _metricsSwept);
+            }
+        }
+    }
+
+    /// <summary>Time between two passes over all wanted queues while declares stand in for the metrics.</summary>
+    public TimeSpan DeclareAllInterval => _fallback.AmqpInterval;
 
     /// <summary>Takes the answers of one sweep over the nodes.</summary>
     /// <param name="startedAt">When the sweep began, name resolution included.</param>
@@ -147,9 +233,10 @@ internal sealed class BrokerState
             if (queues > 0)
             {
                 SetMetricsReadings(sentAt, now, provesAbsence);
+                _metricsSucceeded = true;
                 _metricsHaveCounters = !AnyPage(page => !page.HasDeliveryFamily);
                 AdvanceMetricsCounters(sentAt, now);
-                _status = _status with { GaugesFrom = RabbitMqEndpoint.Metrics, LastSuccessAt = startedAt };
+                _status = _status with { LastSuccessAt = startedAt };
             }
 
             _status = _status with
@@ -157,6 +244,7 @@ internal sealed class BrokerState
                 LastSweepStartedAt = startedAt,
                 MetricsFault = faults.Count == 0 ? null : Summarise(faults),
                 ManagementFault = ListIsNeeded ? _status.ManagementFault : null,
+                TotalsFault = FallbackFillsGaps ? _status.TotalsFault : null,
             };
             if (provesAbsence)
             {
@@ -184,6 +272,7 @@ internal sealed class BrokerState
                 Succeeded = queues > 0,
                 IsComplete = complete,
                 Faults = faults,
+                Choice = _status.Choice,
             };
         }
     }
@@ -206,7 +295,7 @@ internal sealed class BrokerState
             _listStartedAt = startedAt;
             var faults = new List<SourceFault>();
             var since = _status.ManagementFault?.Since ?? now;
-            var bytes = ReadLists(answers, now, endpoint, faults, since);
+            var bytes = ReadLists(_list, RabbitMqEndpoint.Management, answers, now, endpoint, faults, since);
             var answered = answers.Count - faults.Count;
             if (faults.Count == 0 && _list.QueuesWithGauges == 0)
             {
@@ -218,16 +307,14 @@ internal sealed class BrokerState
 
             var succeeded = _list.QueuesWithGauges > 0;
             var complete = succeeded && faults.Count == 0 && _list.BadEntries == 0;
-            var visible = complete ? VisibleVhosts() : null;
+            var visible = complete ? VisibleVhosts(_list) : null;
             SetListReadings(startedAt, now, visible);
+            NoteArguments(_list, faults.Count, startedAt);
             if (succeeded)
             {
                 AdvanceListCounters(startedAt);
-                _status = _status with
-                {
-                    LastSuccessAt = Max(startedAt, _status.LastSuccessAt),
-                    GaugesFrom = ListServesGauges ? RabbitMqEndpoint.Management : _status.GaugesFrom,
-                };
+                _listSucceededAt = startedAt;
+                _status = _status with { LastSuccessAt = Max(startedAt, _status.LastSuccessAt) };
             }
 
             _status = _status with
@@ -235,7 +322,7 @@ internal sealed class BrokerState
                 LastSweepStartedAt = Max(startedAt, _status.LastSweepStartedAt),
                 ManagementFault = faults.Count == 0 ? null : Summarise(faults),
             };
-            if (complete && (ListServesGauges || now - _status.CompleteSweepAt > _status.CompleteFreshFor))
+            if (complete && (FallbackServesGauges || now - _status.CompleteSweepAt > _status.CompleteFreshFor))
             {
                 _status = _status with
                 {
@@ -261,7 +348,229 @@ internal sealed class BrokerState
                 Succeeded = succeeded,
                 IsComplete = complete,
                 Faults = faults,
+                Choice = _status.Choice,
             };
+        }
+    }
+
+    /// <summary>Takes the answers of one read of the list of totals.</summary>
+    /// <param name="startedAt">When the read began.</param>
+    /// <param name="now">Now.</param>
+    /// <param name="endpoint"><c>host:port</c>, for sentences.</param>
+    /// <param name="answers">One per virtual host, or one for all.</param>
+    public SweepOutcome ApplyTotals(
+        DateTimeOffset startedAt, DateTimeOffset now, string endpoint, IReadOnlyList<EndpointAnswer> answers)
+    {
+        lock (_gate)
+        {
+            _totalsStartedAt = startedAt;
+            var faults = new List<SourceFault>();
+            var since = _status.TotalsFault?.Since ?? now;
+            var bytes = ReadLists(_totals, RabbitMqEndpoint.ManagementTotals, answers, now, endpoint, faults, since);
+            var answered = answers.Count - faults.Count;
+            if (faults.Count == 0 && _totals.QueuesWithTotals == 0)
+            {
+                var reason = _totals.Queues == 0 ? SourceReason.NoQueuesVisible : SourceReason.StatisticsMissing;
+                faults.Add(Fault(RabbitMqEndpoint.ManagementTotals, endpoint, reason, 0, since));
+            }
+
+            var succeeded = _totals.QueuesWithTotals > 0;
+            var complete = succeeded && faults.Count == 0 && _totals.BadEntries == 0;
+            var visible = complete ? VisibleVhosts(_totals) : null;
+            SetTotalsReadings(startedAt, now, visible);
+            NoteArguments(_totals, faults.Count, startedAt);
+            if (succeeded)
+            {
+                _totalsSucceededAt = startedAt;
+                _status = _status with { LastSuccessAt = Max(startedAt, _status.LastSuccessAt) };
+            }
+
+            _status = _status with
+            {
+                LastSweepStartedAt = Max(startedAt, _status.LastSweepStartedAt),
+                TotalsFault = faults.Count == 0 ? null : Summarise(faults),
+            };
+            if (complete && FallbackServesGauges)
+            {
+                _status = _status with
+                {
+                    CompleteSweepAt = startedAt,
+                    CompleteVhosts = visible,
+                    CompleteFreshFor = _fallback.TotalsFreshFor,
+                    CompleteStaleAfter = _fallback.TotalsStaleAfter,
+                };
+            }
+
+            Publish(now);
+            return new SweepOutcome
+            {
+                Connection = _options.Name,
+                Endpoint = RabbitMqEndpoint.ManagementTotals,
+                StartedAt = startedAt,
+                Duration = now - startedAt,
+                Bytes = bytes,
+                Queues = _totals.QueuesWithTotals,
+                Asked = answers.Count,
+                Answered = answered,
+                BadSamples = _totals.BadEntries + _totals.BadValues,
+                Succeeded = succeeded,
+                IsComplete = complete,
+                Faults = faults,
+                Choice = _status.Choice,
+            };
+        }
+    }
+
+    /// <summary>Takes the answer of one pass of declares.</summary>
+    public SweepOutcome ApplyDeclares(DeclarePass pass, string endpoint, DateTimeOffset now)
+    {
+        lock (_gate)
+        {
+            var faults = new List<SourceFault>();
+            var since = _status.AmqpFault?.Since ?? now;
+            var reasons = new HashSet<SourceReason>(pass.Reasons);
+            var mayServe = FallbackFillsGaps && (!_options.HasMetrics || _metricsSwept);
+            var found = 0;
+            foreach (var (queue, answer, at) in pass.Outcomes)
+            {
+                switch (answer.Result)
+                {
+                    case DeclareResult.Found:
+                        found++;
+                        if (_table.Intern(in queue, now) is >= 0 and var slot)
+                        {
+                            _fallback.TakeDeclared(ref _table.Entries[slot], answer.Ready, answer.Consumers, at, mayServe);
+                        }
+
+                        break;
+                    case DeclareResult.NoSuchQueue:
+                        if (_table.Intern(in queue, now) is >= 0 and var gone)
+                        {
+                            _fallback.TakeNoSuchQueue(ref _table.Entries[gone], at);
+                        }
+
+                        break;
+                    case DeclareResult.Unreachable:
+                        reasons.Add(SourceReason.QueueUnreachable);
+                        break;
+                    case DeclareResult.Refused:
+                        reasons.Add(SourceReason.Forbidden);
+                        break;
+                    case DeclareResult.TimedOut:
+                        reasons.Add(SourceReason.Timeout);
+                        break;
+                    default:
+                        reasons.Add(SourceReason.ConnectionFailed);
+                        break;
+                }
+            }
+
+            faults.AddRange(reasons.Select(reason => Fault(RabbitMqEndpoint.Amqp, endpoint, reason, 0, since)));
+            if (pass.IsConnected)
+            {
+                _declaredAt = pass.StartedAt;
+                _status = _status with { LastSuccessAt = Max(pass.StartedAt, _status.LastSuccessAt) };
+            }
+
+            _status = _status with
+            {
+                LastSweepStartedAt = Max(pass.StartedAt, _status.LastSweepStartedAt),
+                AmqpFault = faults.Count == 0 ? null : Summarise(faults),
+            };
+            Publish(now);
+            return new SweepOutcome
+            {
+                Connection = _options.Name,
+                Endpoint = RabbitMqEndpoint.Amqp,
+                StartedAt = pass.StartedAt,
+                Duration = now - pass.StartedAt,
+                Queues = found,
+                Asked = pass.Asked,
+                Answered = pass.Outcomes.Count,
+                Succeeded = pass.IsConnected,
+                Faults = faults,
+                Choice = _status.Choice,
+            };
+        }
+    }
+
+    /// <summary>Takes the answer of one read of the consumer list (T5).</summary>
+    public SweepOutcome ApplyConsumers(DateTimeOffset startedAt, DateTimeOffset now, string endpoint, EndpointAnswer answer)
+    {
+        lock (_gate)
+        {
+            _consumersStartedAt = startedAt;
+            var faults = new List<SourceFault>();
+            var listed = new List<(int Slot, int Prefetch, bool IsAutoAck)>();
+            var reason = answer.Reason;
+            if (reason == SourceReason.None
+                && !ConsumerList.Read(answer.Body, _table, (slot, prefetch, isAutoAck) => listed.Add((slot, prefetch, isAutoAck)), out _))
+            {
+                reason = SourceReason.MalformedAnswer;
+            }
+
+            if (reason == SourceReason.None)
+            {
+                TakeConsumers(listed, startedAt);
+                _consumersSucceededAt = startedAt;
+                _consumersAreDoubtful = false;
+            }
+            else
+            {
+                faults.Add(Fault(RabbitMqEndpoint.ManagementConsumers, endpoint, reason, answer.Status, now));
+            }
+
+            Publish(now);
+            return new SweepOutcome
+            {
+                Connection = _options.Name,
+                Endpoint = RabbitMqEndpoint.ManagementConsumers,
+                StartedAt = startedAt,
+                Duration = now - startedAt,
+                Bytes = answer.Body.Length,
+                Queues = listed.Select(static one => one.Slot).Distinct().Count(),
+                Asked = 1,
+                Answered = 1 - faults.Count,
+                Succeeded = faults.Count == 0,
+                Faults = faults,
+                Choice = _status.Choice,
+            };
+        }
+    }
+
+    /// <summary>Takes consumer events (T5). Published with the next sweep.</summary>
+    /// <param name="events">In the order in which they came.</param>
+    /// <param name="isOpen">Whether more would come.</param>
+    /// <param name="isWhole">False if some were lost: then only the list can tell.</param>
+    /// <param name="reason">Why no events come.</param>
+    /// <param name="endpoint"><c>host:port</c>, for sentences.</param>
+    /// <param name="now">Now.</param>
+    public void ApplyConsumerEvents(
+        IReadOnlyList<ConsumerEvent> events, bool isOpen, bool isWhole, SourceReason reason, string endpoint, DateTimeOffset now)
+    {
+        lock (_gate)
+        {
+            // What happened before we listened, or while nobody did, is in the list alone.
+            _consumersAreDoubtful |= !isWhole || isOpen != _eventsOpen;
+            _eventsOpen = isOpen;
+            _status = _status with
+            {
+                EventsFault = reason == SourceReason.None ? null
+                    : Fault(RabbitMqEndpoint.AmqpEvents, endpoint, reason, 0, _status.EventsFault?.Since ?? now),
+            };
+
+            // Consumers often come a moment after their queue, which no sweep has shown yet.
+            var early = _earlyEvents.ToArray();
+            _earlyEvents.Clear();
+            foreach (var (one, at) in early)
+            {
+                TakeEvent(in one, at, now);
+            }
+
+            foreach (var one in events)
+            {
+                TakeEvent(in one, now, now);
+            }
         }
     }
 
@@ -270,23 +579,30 @@ internal sealed class BrokerState
     {
         lock (_gate)
         {
-            var previous = kind == RabbitMqEndpoint.Metrics ? _status.MetricsFault : _status.ManagementFault;
             var fault = new SourceFault(
-                SourceReason.Unexpected, "", _sentences.DescribeDefect(kind, exception), previous?.Since ?? now);
-            if (kind == RabbitMqEndpoint.Metrics)
+                SourceReason.Unexpected, "", _sentences.DescribeDefect(kind, exception), _status.FaultOf(kind)?.Since ?? now);
+            switch (kind)
             {
-                _metricsSwept = true;
-                _metricsGaps++;
-                _metricsFailures++;
-                _completeSince = null;
-                _status = _status with { MetricsFault = fault, LastSweepStartedAt = startedAt };
-            }
-            else
-            {
-                _listStartedAt = startedAt;
-                _status = _status with { ManagementFault = fault, LastSweepStartedAt = startedAt };
+                case RabbitMqEndpoint.Metrics:
+                    _metricsSwept = true;
+                    _metricsGaps++;
+                    _metricsFailures++;
+                    _completeSince = null;
+                    break;
+                case RabbitMqEndpoint.Management:
+                    _listStartedAt = startedAt;
+                    break;
+                case RabbitMqEndpoint.ManagementTotals:
+                    _totalsStartedAt = startedAt;
+                    break;
+                case RabbitMqEndpoint.ManagementConsumers:
+                    _consumersStartedAt = startedAt;
+                    break;
+                default:
+                    break;
             }
 
+            _status = _status.With(kind, fault) with { LastSweepStartedAt = startedAt };
             Publish(now);
             return new SweepOutcome
             {
@@ -295,7 +611,36 @@ internal sealed class BrokerState
                 StartedAt = startedAt,
                 Duration = now - startedAt,
                 Faults = [fault],
+                Choice = _status.Choice,
             };
+        }
+    }
+
+    private void TakeEvent(in ConsumerEvent one, DateTimeOffset at, DateTimeOffset now)
+    {
+        if (_table.TryFind(one.Queue, out var slot))
+        {
+            ref var entry = ref _table.Entries[slot];
+            (entry.Consumers ??= new QueueConsumers()).Take(in one, at);
+        }
+        else if (now - at <= StatisticsLag && _earlyEvents.Count < MostEarlyEvents)
+        {
+            // Not remembered for ever: programs that declare a queue per reply make many that no sweep ever shows.
+            _earlyEvents.Add((one, at));
+        }
+    }
+
+    private void TakeConsumers(List<(int Slot, int Prefetch, bool IsAutoAck)> listed, DateTimeOffset startedAt)
+    {
+        foreach (ref var entry in _table.Entries)
+        {
+            entry.Consumers?.BeginList(startedAt);
+        }
+
+        foreach (var (slot, prefetch, isAutoAck) in listed)
+        {
+            ref var entry = ref _table.Entries[slot];
+            (entry.Consumers ??= new QueueConsumers()).AddListed(prefetch, isAutoAck, startedAt);
         }
     }
 
@@ -469,31 +814,26 @@ internal sealed class BrokerState
             var row = _merged.Get(slot);
             if (row.Has(RowFields.Gauges))
             {
-                SetPresent(ref entry, in row, RabbitMqEndpoint.Metrics, sentAt);
+                // A page asked for before the broker said that the queue is gone knows nothing newer.
+                if (entry.Reading.Presence != QueuePresence.Absent || entry.Reading.ObservedAt <= sentAt)
+                {
+                    SetPresent(ref entry, in row, sentAt);
+                }
             }
             else if (provesAbsence
                 && !row.Has(RowFields.Exists)
                 && (_metricsHaveInfo || sentAt - entry.LastKnownAt >= StatisticsLag)
-                && !ListVouchesFor(in entry, now))
+                && !_fallback.VouchesFor(in entry, now))
             {
-                SetAbsent(ref entry, RabbitMqEndpoint.Metrics, sentAt);
+                SetAbsent(ref entry, sentAt);
             }
         }
     }
 
-    /// <summary>
-    /// Whether the management list, which knows the whole cluster, has lately shown a queue that the metrics do not show.
-    /// Then the configured nodes are not all there are, or the name is one that 3.10 does not escape properly.
-    /// </summary>
-    private static bool ListVouchesFor(in QueueEntry entry, DateTimeOffset now) =>
-        entry.GaugesFrom == RabbitMqEndpoint.Management
-        && entry.Reading.Presence == QueuePresence.Present
-        && entry.Reading.IsFresh(now);
-
-    private void SetPresent(ref QueueEntry entry, in QueueRow row, RabbitMqEndpoint source, DateTimeOffset at)
+    private void SetPresent(ref QueueEntry entry, in QueueRow row, DateTimeOffset at)
     {
-        var fromMetrics = source == RabbitMqEndpoint.Metrics;
-        entry.GaugesFrom = source;
+        entry.GaugesFrom = RabbitMqEndpoint.Metrics;
+        entry.SweptReady = row.Ready;
         entry.Reading = entry.Reading with
         {
             Presence = QueuePresence.Present,
@@ -501,23 +841,23 @@ internal sealed class BrokerState
             Ready = row.Ready,
             Unacked = row.Unacked,
             Consumers = row.Consumers,
+            Missing = QueueGauges.None,
             ObservedAt = at,
             LastPresentAt = at,
-            FreshFor = fromMetrics ? MetricsFreshFor : ListFreshFor,
-            StaleAfter = fromMetrics ? _options.StaleAfter : ListStaleAfter,
+            FreshFor = MetricsFreshFor,
+            StaleAfter = _options.StaleAfter,
         };
     }
 
-    private void SetAbsent(ref QueueEntry entry, RabbitMqEndpoint source, DateTimeOffset at)
+    private void SetAbsent(ref QueueEntry entry, DateTimeOffset at)
     {
-        var fromMetrics = source == RabbitMqEndpoint.Metrics;
-        entry.GaugesFrom = source;
+        entry.GaugesFrom = RabbitMqEndpoint.Metrics;
         entry.Reading = entry.Reading with
         {
             Presence = QueuePresence.Absent,
             ObservedAt = at,
-            FreshFor = fromMetrics ? MetricsFreshFor : ListFreshFor,
-            StaleAfter = fromMetrics ? _options.StaleAfter : ListStaleAfter,
+            FreshFor = MetricsFreshFor,
+            StaleAfter = _options.StaleAfter,
         };
     }
 
@@ -612,7 +952,13 @@ internal sealed class BrokerState
         };
 
     private long ReadLists(
-        IReadOnlyList<EndpointAnswer> answers, DateTimeOffset now, string endpoint, List<SourceFault> faults, DateTimeOffset since)
+        ManagementList list,
+        RabbitMqEndpoint kind,
+        IReadOnlyList<EndpointAnswer> answers,
+        DateTimeOffset now,
+        string endpoint,
+        List<SourceFault> faults,
+        DateTimeOffset since)
     {
         long bytes = 0;
         var readable = new List<EndpointAnswer>(answers.Count);
@@ -625,7 +971,7 @@ internal sealed class BrokerState
             }
             else
             {
-                faults.Add(Fault(RabbitMqEndpoint.Management, endpoint, answer.Reason, answer.Status, since));
+                faults.Add(Fault(kind, endpoint, answer.Reason, answer.Status, since));
             }
         }
 
@@ -634,12 +980,12 @@ internal sealed class BrokerState
         while (again)
         {
             again = false;
-            _list.Clear();
+            list.Clear();
             for (var i = 0; i < readable.Count && !again; i++)
             {
-                if (!_list.Read(readable[i].Body, _table, now))
+                if (!list.Read(readable[i].Body, _table, now))
                 {
-                    faults.Add(Fault(RabbitMqEndpoint.Management, endpoint, SourceReason.MalformedAnswer, 0, since));
+                    faults.Add(Fault(kind, endpoint, SourceReason.MalformedAnswer, 0, since));
                     readable.RemoveAt(i);
                     again = true;
                 }
@@ -653,13 +999,13 @@ internal sealed class BrokerState
     /// The virtual hosts for which a complete list proves absence. A user may lack the permission for some, and the list
     /// then leaves them out without a word (T6); asking for one by name is refused, so configured ones are all visible.
     /// </summary>
-    private HashSet<string> VisibleVhosts()
+    private HashSet<string> VisibleVhosts(ManagementList list)
     {
         var vhosts = new HashSet<string>(_options.Vhosts, StringComparer.Ordinal);
         if (vhosts.Count == 0)
         {
             var names = _table.Names;
-            var rows = _list.Rows.Span;
+            var rows = list.Rows.Span;
             for (var slot = 0; slot < rows.Length; slot++)
             {
                 if (rows[slot].Has(RowFields.Exists))
@@ -681,28 +1027,84 @@ internal sealed class BrokerState
         for (var slot = 0; slot < entries.Length; slot++)
         {
             ref var entry = ref entries[slot];
-            ref readonly var reading = ref entry.Reading;
             var row = _list.Rows.Get(slot);
-            if (row.Kind != QueueKind.Unknown && row.Kind != reading.Kind)
-            {
-                entry.Reading = reading with { Kind = row.Kind };
-            }
-
-            // The metrics are younger, so the list only fills their gaps.
-            var isGap = reading.ObservedAt <= startedAt
-                && (ListServesGauges || entry.GaugesFrom == RabbitMqEndpoint.Management || !reading.IsFresh(now));
-            var isDisputed = reading.Presence == QueuePresence.Absent && now - entry.LastKnownAt > _options.StaleAfter;
+            SetDeclaration(ref entry, in row);
+            var isGap = IsGap(in entry, startedAt, now);
+            var isDisputed = entry.Reading.Presence == QueuePresence.Absent && now - entry.LastKnownAt > _options.StaleAfter;
             if (row.Has(RowFields.Gauges))
             {
-                if (isGap || isDisputed)
+                // Totals are younger than the statistics, which then still tell the consumers.
+                if (isGap || isDisputed || entry.GaugesFrom == RabbitMqEndpoint.ManagementTotals)
                 {
-                    SetPresent(ref entry, in row, RabbitMqEndpoint.Management, startedAt);
+                    _fallback.TakeListed(ref entry, in row, startedAt);
                 }
             }
             else if (isGap && !row.Has(RowFields.Exists) && visible?.Contains(_table.Names[slot].Vhost) == true)
             {
-                SetAbsent(ref entry, RabbitMqEndpoint.Management, startedAt);
+                SetAbsentUnlessDeclared(ref entry, RabbitMqEndpoint.Management, startedAt);
             }
+        }
+    }
+
+    private void SetTotalsReadings(DateTimeOffset startedAt, DateTimeOffset now, HashSet<string>? visible)
+    {
+        var entries = _table.Entries;
+        for (var slot = 0; slot < entries.Length; slot++)
+        {
+            ref var entry = ref entries[slot];
+            var row = _totals.Rows.Get(slot);
+            SetDeclaration(ref entry, in row);
+            if (!IsGap(in entry, startedAt, now))
+            {
+                continue;
+            }
+
+            if (row.Has(RowFields.Coarse))
+            {
+                _fallback.TakeTotals(ref entry, in row, startedAt);
+            }
+            else if (!row.Has(RowFields.Exists) && visible?.Contains(_table.Names[slot].Vhost) == true)
+            {
+                SetAbsentUnlessDeclared(ref entry, RabbitMqEndpoint.ManagementTotals, startedAt);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Whether something else than the metrics may set a queue's gauges: they are younger, so the rest only fills their
+    /// gaps. A declare is younger still, but lacks the unacknowledged.
+    /// </summary>
+    private bool IsGap(in QueueEntry entry, DateTimeOffset startedAt, DateTimeOffset now) =>
+        (entry.Reading.ObservedAt <= startedAt || (entry.GaugesFrom == RabbitMqEndpoint.Amqp && entry.Reading.Presence == QueuePresence.Present))
+        && (FallbackServesGauges
+            || entry.GaugesFrom is not (RabbitMqEndpoint.None or RabbitMqEndpoint.Metrics)
+            || !entry.Reading.IsFresh(now));
+
+    private void SetAbsentUnlessDeclared(ref QueueEntry entry, RabbitMqEndpoint source, DateTimeOffset startedAt)
+    {
+        if (entry.Fallback.DeclaredAt < startedAt)
+        {
+            _fallback.SetAbsent(ref entry, source, startedAt);
+        }
+    }
+
+    private static void SetDeclaration(ref QueueEntry entry, in QueueRow row)
+    {
+        var kind = row.Kind == QueueKind.Unknown ? entry.Reading.Kind : row.Kind;
+        var isSingleActive = row.Has(RowFields.Arguments) ? row.IsSingleActive : entry.Reading.IsSingleActive;
+        if (kind != entry.Reading.Kind || isSingleActive != entry.Reading.IsSingleActive)
+        {
+            entry.Reading = entry.Reading with { Kind = kind, IsSingleActive = isSingleActive };
+        }
+    }
+
+    /// <summary>Notes that a list told how queues were declared; <paramref name="faults"/> of a list may have hidden some.</summary>
+    private void NoteArguments(ManagementList list, int faults, DateTimeOffset startedAt)
+    {
+        if (list.Queues > 0)
+        {
+            _argumentsAt = Max(startedAt, _argumentsAt);
+            _argumentsKnownFor = faults == 0 ? _table.Count : -1;
         }
     }
 
@@ -745,10 +1147,77 @@ internal sealed class BrokerState
             }
         }
 
-        var listCountersAreOld = _counterSource == RabbitMqEndpoint.Management && now - _listCountersAt > ListStaleAfter;
-        _status = _status with { CountersFrom = listCountersAreOld ? RabbitMqEndpoint.None : _counterSource };
+        FinishReadings(now);
+        _status = _status with { Choice = Choose(now) };
         Volatile.Write(ref _current, new BrokerReadings(_table.Index(), _table.CopyReadings(), _status));
     }
+
+    /// <summary>Adds to the sweeps' figures what else is known: live ready (T3) and the consumers (T5).</summary>
+    private void FinishReadings(DateTimeOffset now)
+    {
+        foreach (ref var entry in _table.Entries)
+        {
+            if (entry.LiveReady.IsSet)
+            {
+                var ready = Math.Max(entry.SweptReady, entry.LiveReady.Value(now, FallbackGauges.LiveMemory));
+                if (ready != entry.Reading.Ready)
+                {
+                    entry.Reading = entry.Reading with { Ready = ready };
+                }
+            }
+
+            if (entry.Consumers is not null)
+            {
+                FinishConsumers(ref entry);
+            }
+        }
+    }
+
+    private static void FinishConsumers(ref QueueEntry entry)
+    {
+        var consumers = entry.Consumers!;
+        ref readonly var reading = ref entry.Reading;
+        var areCounted = reading.Presence == QueuePresence.Present && reading.Has(QueueGauges.Consumers);
+        if (consumers.Count == 0
+            || (areCounted && reading.Consumers == 0 && reading.ObservedAt - consumers.ChangedAt > StatisticsLag))
+        {
+            entry.Consumers = null;
+            entry.Reading = reading with { Prefetch = null, HasAutoAck = false };
+            return;
+        }
+
+        // Of some consumers the largest prefetch is only known when all of them are.
+        var prefetch = areCounted && consumers.Count < reading.Consumers && !consumers.IsFromList ? null : consumers.Prefetch;
+        if (prefetch != reading.Prefetch || consumers.HasAutoAck != reading.HasAutoAck)
+        {
+            entry.Reading = reading with { Prefetch = prefetch, HasAutoAck = consumers.HasAutoAck };
+        }
+    }
+
+    private SourceChoice Choose(DateTimeOffset now)
+    {
+        var before = _status.Choice;
+        var listIsFresh = IsWithin(now, _listSucceededAt, ListFreshFor);
+        var amqpIsFresh = IsWithin(now, _declaredAt, _fallback.AmqpFreshFor);
+        var gauges = !FallbackServesGauges ? _metricsSucceeded ? RabbitMqEndpoint.Metrics : before.Gauges
+            : IsWithin(now, _totalsSucceededAt, _fallback.TotalsFreshFor) ? RabbitMqEndpoint.ManagementTotals
+            : listIsFresh ? RabbitMqEndpoint.Management
+            : amqpIsFresh ? RabbitMqEndpoint.Amqp
+            : before.Gauges;
+        var consumers = gauges switch
+        {
+            RabbitMqEndpoint.Metrics or RabbitMqEndpoint.None => gauges,
+            RabbitMqEndpoint.Amqp => gauges,
+            _ => amqpIsFresh ? RabbitMqEndpoint.Amqp : listIsFresh ? RabbitMqEndpoint.Management : RabbitMqEndpoint.None,
+        };
+        var listCountersAreOld = _counterSource == RabbitMqEndpoint.Management && now - _listCountersAt > ListStaleAfter;
+        var prefetch = _eventsOpen ? RabbitMqEndpoint.AmqpEvents
+            : IsWithin(now, _consumersSucceededAt, 2 * ConsumersInterval) ? RabbitMqEndpoint.ManagementConsumers
+            : RabbitMqEndpoint.None;
+        return new SourceChoice(gauges, consumers, listCountersAreOld ? RabbitMqEndpoint.None : _counterSource, prefetch);
+    }
+
+    private static bool IsWithin(DateTimeOffset now, DateTimeOffset at, TimeSpan age) => at != default && now - at <= age;
 
     /// <summary>What is remembered about a node.</summary>
     private sealed class NodeTrack

@@ -8,8 +8,16 @@ internal sealed class FaultSentences(RabbitMqConnectionOptions options)
 {
     public string Describe(RabbitMqEndpoint kind, string endpoint, SourceReason reason, int status = 0)
     {
-        var what = kind == RabbitMqEndpoint.Metrics ? "metrics endpoint" : "management API";
-        var timeout = kind == RabbitMqEndpoint.Metrics ? options.NodeTimeout : options.ManagementTimeout;
+        var what = kind switch
+        {
+            RabbitMqEndpoint.Metrics => "metrics endpoint",
+            RabbitMqEndpoint.Amqp or RabbitMqEndpoint.AmqpEvents => "AMQP endpoint",
+            _ => "management API",
+        };
+        var isAmqp = kind is RabbitMqEndpoint.Amqp or RabbitMqEndpoint.AmqpEvents;
+        var timeout = kind == RabbitMqEndpoint.Metrics ? options.NodeTimeout
+            : isAmqp ? AmqpReader.DeclareTimeout
+            : options.ManagementTimeout;
         var subject = endpoint.Length == 0
             ? $"RabbitMQ connection '{options.Name}': the {what}"
             : $"RabbitMQ connection '{options.Name}': the {what} at {endpoint}";
@@ -22,6 +30,16 @@ internal sealed class FaultSentences(RabbitMqConnectionOptions options)
             SourceReason.Tls => $"{subject} failed the TLS handshake: its certificate is not trusted, has expired, or is another host's.",
             SourceReason.CredentialsUnreadable => $"{subject} was not asked: the password file cannot be read.",
             SourceReason.CaUnreadable => $"{subject} was not asked: the CA file cannot be read or holds no certificate.",
+            SourceReason.Unauthorized when isAmqp => $"{subject} refused the user or password.",
+            SourceReason.Forbidden when kind == RabbitMqEndpoint.AmqpEvents =>
+                $"{subject} does not let the user listen to amq.rabbitmq.event; consumers are learned from the management API instead, where one is configured.",
+            SourceReason.NotFound when kind == RabbitMqEndpoint.AmqpEvents =>
+                $"{subject} has no exchange amq.rabbitmq.event; consumers are learned from the management API instead, where one is configured.",
+            SourceReason.Forbidden when isAmqp => $"{subject} does not let the user look at a queue (ACCESS_REFUSED).",
+            SourceReason.NotFound when isAmqp => $"{subject} has no such virtual host, or the user may not use it.",
+            SourceReason.MalformedAnswer when isAmqp => $"{subject} does not speak AMQP 0-9-1.",
+            SourceReason.QueueUnreachable => $"{subject} knows a queue but not its figures: its node is down, or it is exclusive to another connection.",
+            SourceReason.CannotList => $"{subject} is all there is to read, and it cannot list queues: a queueRegex finds only those that were known before. Configure metrics or management.",
             SourceReason.Unauthorized => kind == RabbitMqEndpoint.Metrics
                 ? $"{subject} demands credentials (HTTP 401)."
                 : $"{subject} refused the user or password, or access to a virtual host (HTTP 401).",
@@ -34,7 +52,7 @@ internal sealed class FaultSentences(RabbitMqConnectionOptions options)
             SourceReason.NotExposition => $"{subject} answered, but not with a page of RabbitMQ's Prometheus plugin.",
             SourceReason.MalformedAnswer => kind == RabbitMqEndpoint.Metrics
                 ? $"{subject} gave an answer that cannot be read."
-                : $"{subject} gave an answer that is not the queue list in JSON.",
+                : $"{subject} gave an answer that is not the list in JSON.",
             SourceReason.Truncated => $"{subject} broke off in the middle of its answer.",
             SourceReason.TooLarge => $"{subject} answered with more than {options.MaxResponseBytes} bytes.",
             SourceReason.NoQueuesVisible => $"{subject} shows no queues at all; the user's permissions or the virtual hosts are probably wrong.",
@@ -49,4 +67,7 @@ internal sealed class FaultSentences(RabbitMqConnectionOptions options)
 
     /// <summary><c>host:port</c> of a URL, without anything else that may stand in it.</summary>
     public static string EndpointOf(Uri url) => $"{url.Host}:{url.Port}";
+
+    /// <summary>The same where the scheme's port is AMQP's.</summary>
+    public static string EndpointOf(RabbitMqAmqpOptions amqp) => $"{amqp.Url.Host}:{amqp.Port}";
 }

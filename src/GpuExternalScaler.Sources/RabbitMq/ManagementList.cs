@@ -8,8 +8,16 @@ internal sealed class ManagementList
 {
     /// <summary>The columns asked for: everything else a broker would send is several times as much.</summary>
     public const string Columns =
-        "vhost,name,type,messages_ready,messages_unacknowledged,consumers,message_stats.ack,message_stats.deliver_get,"
-        + "message_stats.deliver_no_ack,message_stats.get_no_ack,message_stats.redeliver,message_stats.publish";
+        "vhost,name,type,arguments.x-single-active-consumer,messages_ready,messages_unacknowledged,consumers,message_stats.ack,"
+        + "message_stats.deliver_get,message_stats.deliver_no_ack,message_stats.get_no_ack,message_stats.redeliver,message_stats.publish";
+
+    /// <summary>
+    /// The query of the list with totals alone. It has no consumers whatever is asked for, and for an argument of a queue
+    /// it sends all of them (3.10).
+    /// </summary>
+    public const string TotalsQuery =
+        "disable_stats=true&enable_queue_totals=true"
+        + "&columns=vhost,name,type,arguments.x-single-active-consumer,messages_ready,messages_unacknowledged";
 
     // Names are at most 255 bytes; JSON may write each as \u00XX.
     private const int LongestName = 6 * 255;
@@ -23,6 +31,9 @@ internal sealed class ManagementList
     /// <summary>Queues with all three gauges.</summary>
     public int QueuesWithGauges { get; private set; }
 
+    /// <summary>Queues with ready and unacknowledged, whether or not with consumers.</summary>
+    public int QueuesWithTotals { get; private set; }
+
     /// <summary>Entries without a usable name: a list with such cannot prove that something is absent.</summary>
     public int BadEntries { get; private set; }
 
@@ -34,6 +45,7 @@ internal sealed class ManagementList
         Rows.Clear();
         Queues = 0;
         QueuesWithGauges = 0;
+        QueuesWithTotals = 0;
         BadEntries = 0;
         BadValues = 0;
     }
@@ -101,6 +113,11 @@ internal sealed class ManagementList
             {
                 row.Kind = ReadKind(ref reader);
             }
+            else if (reader.ValueTextEquals("arguments"u8))
+            {
+                row.Fields |= RowFields.Arguments;
+                row.IsSingleActive = ReadsSingleActive(ref reader);
+            }
             else if (reader.ValueTextEquals("messages_ready"u8))
             {
                 row.Fields |= ReadNumber(ref reader, out row.Ready) ? RowFields.Ready : RowFields.None;
@@ -140,6 +157,7 @@ internal sealed class ManagementList
 
         Queues++;
         QueuesWithGauges += row.Has(RowFields.Gauges) ? 1 : 0;
+        QueuesWithTotals += row.Has(RowFields.Coarse) ? 1 : 0;
         Rows[table.Intern(vhost[..vhostLength], name[..nameLength], now)] = row;
     }
 
@@ -190,6 +208,28 @@ internal sealed class ManagementList
         }
 
         return good;
+    }
+
+    private static bool ReadsSingleActive(ref Utf8JsonReader reader)
+    {
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.StartObject)
+        {
+            // No arguments at all may be an empty list.
+            reader.Skip();
+            return false;
+        }
+
+        var isSingleActive = false;
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            var isKey = reader.ValueTextEquals("x-single-active-consumer"u8);
+            reader.Read();
+            isSingleActive |= isKey && reader.TokenType == JsonTokenType.True;
+            reader.Skip();
+        }
+
+        return isSingleActive;
     }
 
     private static bool IsEmptyArray(ref Utf8JsonReader reader)

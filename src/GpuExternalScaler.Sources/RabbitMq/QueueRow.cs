@@ -14,6 +14,9 @@ internal struct QueueRow
     public RowFields Fields;
     public QueueKind Kind;
 
+    /// <summary>Single active consumer; meaningful where <see cref="RowFields.Arguments"/> is set.</summary>
+    public bool IsSingleActive;
+
     public readonly bool Has(RowFields fields) => (Fields & fields) == fields;
 }
 
@@ -35,6 +38,9 @@ internal enum RowFields : ushort
     /// <summary>The queue exists, whatever else is known.</summary>
     Exists = 16,
     Leader = 32,
+
+    /// <summary>What the queue was declared with is known.</summary>
+    Arguments = 64,
 }
 
 /// <summary>One answer about many queues; reused from sweep to sweep.</summary>

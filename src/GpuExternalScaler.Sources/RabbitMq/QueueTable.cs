@@ -12,6 +12,9 @@ internal sealed class QueueTable
     /// <summary>How long a queue may be gone before its slot is given up.</summary>
     internal static readonly TimeSpan KeepAbsentFor = TimeSpan.FromHours(24);
 
+    // Bytes; a broker allows no more.
+    private const int LongestName = 255;
+
     private static readonly TimeSpan CompactionInterval = TimeSpan.FromHours(1);
 
     private readonly int _absentLimit;
@@ -36,6 +39,25 @@ internal sealed class QueueTable
     public Span<QueueEntry> Entries => _entries.AsSpan(0, Count);
 
     public ReadOnlySpan<QueueName> Names => _names.AsSpan(0, Count);
+
+    /// <summary>The slot of a queue that is known.</summary>
+    public bool TryFind(ReadOnlySpan<byte> vhost, ReadOnlySpan<byte> name, out int slot) =>
+        _lookup.TryGetValue(new QueueKeyBytes(vhost, name), out slot);
+
+    /// <summary>The slot of a queue that is known.</summary>
+    public bool TryFind(in QueueName queue, out int slot)
+    {
+        slot = -1;
+        Span<byte> buffer = stackalloc byte[2 * LongestName];
+        return TryEncode(in queue, buffer, out var vhost, out var name) && TryFind(vhost, name, out slot);
+    }
+
+    /// <summary>The slot of a queue, which is added if it is new; −1 for a name longer than a broker allows.</summary>
+    public int Intern(in QueueName queue, DateTimeOffset now)
+    {
+        Span<byte> buffer = stackalloc byte[2 * LongestName];
+        return TryEncode(in queue, buffer, out var vhost, out var name) ? Intern(vhost, name, now) : -1;
+    }
 
     /// <summary>The slot of a queue, which is added if it is new.</summary>
     public int Intern(ReadOnlySpan<byte> vhost, ReadOnlySpan<byte> name, DateTimeOffset now)
@@ -153,6 +175,22 @@ internal sealed class QueueTable
         return map;
     }
 
+    private static bool TryEncode(
+        in QueueName queue, Span<byte> buffer, out ReadOnlySpan<byte> vhost, out ReadOnlySpan<byte> name)
+    {
+        vhost = default;
+        name = default;
+        if (!Encoding.UTF8.TryGetBytes(queue.Vhost, buffer[..LongestName], out var vhostLength)
+            || !Encoding.UTF8.TryGetBytes(queue.Name, buffer[LongestName..], out var nameLength))
+        {
+            return false;
+        }
+
+        vhost = buffer[..vhostLength];
+        name = buffer.Slice(LongestName, nameLength);
+        return true;
+    }
+
     private void Renumber(int[] map, int kept)
     {
         var capacity = Math.Max(64, kept);
@@ -192,6 +230,18 @@ internal struct QueueEntry
     public CounterSample Totals;
 
     public DateTimeOffset FirstSeenAt;
+
+    /// <summary>Messages ready as the sweeps say; <see cref="QueueReading.Ready"/> may be more (T3).</summary>
+    public long SweptReady;
+
+    /// <summary>Messages ready as declares said lately.</summary>
+    public RecentPeak LiveReady;
+
+    /// <summary>What stands in for the metrics.</summary>
+    public FallbackFigures Fallback;
+
+    /// <summary>What is known of each consumer, or null.</summary>
+    public QueueConsumers? Consumers;
 
     /// <summary>Which endpoint set the gauges of <see cref="Reading"/>.</summary>
     public RabbitMqEndpoint GaugesFrom;

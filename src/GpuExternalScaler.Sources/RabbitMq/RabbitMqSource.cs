@@ -11,7 +11,9 @@ namespace GpuExternalScaler.Sources.RabbitMq;
 /// <remarks>
 /// Primary source are the metrics of every node (T1). The management list supplies what they lack: counters on 3.10
 /// (T4), everything where there are no metrics or they have failed three times in a row (T2), and queues whose node's
-/// metrics cannot be read. The cost of a sweep does not depend on the number of workloads.
+/// metrics cannot be read. Lists of totals and passive declares make that younger; declares alone serve where there is
+/// nothing else, and wake queues sooner where there is (T3). The cost of a sweep does not depend on the number of
+/// workloads.
 /// </remarks>
 public sealed class RabbitMqSource : IDisposable
 {
@@ -27,9 +29,12 @@ public sealed class RabbitMqSource : IDisposable
     private readonly BrokerState _state;
     private readonly EndpointClient _metricsClient;
     private readonly EndpointClient _managementClient;
+    private readonly EndpointClient _detailsClient;
+    private readonly AmqpReader? _amqp;
     private readonly string _metricsQuery;
     private readonly Uri[] _metricsUrls;
     private readonly Uri[] _listUrls;
+    private readonly Uri[] _totalsUrls;
     private readonly TaskCompletionSource _firstMetricsSweep = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private IPAddress[] _addresses = [];
 
@@ -38,7 +43,7 @@ public sealed class RabbitMqSource : IDisposable
     /// <param name="clock">The program's one clock.</param>
     /// <param name="onSweep">Called after each sweep, on the sweep's thread: be quick and do not throw.</param>
     public RabbitMqSource(RabbitMqConnectionOptions options, MonotonicClock clock, Action<SweepOutcome>? onSweep = null)
-        : this(options, clock, onSweep, Dns.GetHostAddressesAsync)
+        : this(options, clock, onSweep, Dns.GetHostAddressesAsync, connector: null)
     {
     }
 
@@ -46,7 +51,8 @@ public sealed class RabbitMqSource : IDisposable
         RabbitMqConnectionOptions options,
         MonotonicClock clock,
         Action<SweepOutcome>? onSweep,
-        Func<string, CancellationToken, Task<IPAddress[]>> resolve)
+        Func<string, CancellationToken, Task<IPAddress[]>> resolve,
+        IAmqpConnector? connector = null)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(clock);
@@ -58,17 +64,23 @@ public sealed class RabbitMqSource : IDisposable
         _metricsClient = new EndpointClient(options.MetricsCaFile, clock.TimeProvider);
         _managementClient = new EndpointClient(options.Management?.CaFile, clock.TimeProvider);
 
+        // A list that hangs must not hold up the totals.
+        _detailsClient = new EndpointClient(options.Management?.CaFile, clock.TimeProvider);
+        _amqp = options.Amqp is not { } amqp ? null
+            : new AmqpReader(options, amqp, Interest, connector ?? new AmqpConnector(options.Name, amqp, clock.TimeProvider), clock);
+
         // T7: EscapeDataString writes a space as %20 and a slash as %2F.
         _metricsQuery = Families + string.Concat(options.Vhosts.Select(vhost => $"&vhost={Uri.EscapeDataString(vhost)}"));
         _metricsUrls = [.. options.MetricsUrls.Select(url => Join(url, $"/metrics/detailed?{_metricsQuery}"))];
-        _listUrls = options.Management is not { } management ? []
-            : options.Vhosts.Count == 0 ? [Join(management.Url, $"/api/queues?columns={ManagementList.Columns}")]
-            : [.. options.Vhosts.Select(vhost =>
-                Join(management.Url, $"/api/queues/{Uri.EscapeDataString(vhost)}?columns={ManagementList.Columns}"))];
+        _listUrls = ListUrls(options, $"columns={ManagementList.Columns}");
+        _totalsUrls = ListUrls(options, ManagementList.TotalsQuery);
     }
 
     /// <summary>The connection this source reads.</summary>
     public RabbitMqConnectionOptions Options { get; }
+
+    /// <summary>What workloads want of this source; used where AMQP is configured.</summary>
+    public QueueInterest Interest { get; } = new();
 
     /// <summary>The newest readings; replaced as a whole by each sweep, never null.</summary>
     public BrokerReadings Current => _state.Current;
@@ -81,13 +93,19 @@ public sealed class RabbitMqSource : IDisposable
     /// </summary>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public Task RunAsync(CancellationToken cancellationToken) =>
-        Task.WhenAll(RunMetricsAsync(cancellationToken), RunManagementAsync(cancellationToken));
+        Task.WhenAll(
+            RunMetricsAsync(cancellationToken),
+            RunManagementAsync(cancellationToken),
+            RunDetailsAsync(cancellationToken),
+            RunAmqpAsync(cancellationToken));
 
     /// <inheritdoc/>
     public void Dispose()
     {
         _metricsClient.Dispose();
         _managementClient.Dispose();
+        _detailsClient.Dispose();
+        _amqp?.Abandon();
     }
 
     /// <summary>Reads every node's metrics once.</summary>
@@ -137,7 +155,7 @@ public sealed class RabbitMqSource : IDisposable
                 startedAt, _clock.Now, endpoint, [new EndpointAnswer(reason)], statisticsDisabled: false);
         }
 
-        var lists = await Task.WhenAll(_listUrls.Select(url => GetManagementAsync(url, authorization, cancellationToken)));
+        var lists = await Task.WhenAll(_listUrls.Select(url => GetManagementAsync(_managementClient, url, authorization, cancellationToken)));
         try
         {
             var statisticsDisabled = LacksStatistics(lists)
@@ -149,6 +167,54 @@ public sealed class RabbitMqSource : IDisposable
             Release(lists);
         }
     }
+
+    /// <summary>Reads the list of totals once.</summary>
+    internal async Task<SweepOutcome> SweepTotalsAsync(CancellationToken cancellationToken)
+    {
+        var startedAt = _clock.Now;
+        var (endpoint, answers) = await GetDetailsAsync(_totalsUrls, cancellationToken);
+        try
+        {
+            return _state.ApplyTotals(startedAt, _clock.Now, endpoint, answers);
+        }
+        finally
+        {
+            Release(answers);
+        }
+    }
+
+    /// <summary>Reads the consumer list once.</summary>
+    internal async Task<SweepOutcome> SweepConsumersAsync(CancellationToken cancellationToken)
+    {
+        var startedAt = _clock.Now;
+        var url = Join(Options.Management!.Url, $"/api/consumers?{ConsumerList.Query}");
+        var (endpoint, answers) = await GetDetailsAsync([url], cancellationToken);
+        try
+        {
+            return _state.ApplyConsumers(startedAt, _clock.Now, endpoint, answers[0]);
+        }
+        finally
+        {
+            Release(answers);
+        }
+    }
+
+    /// <summary>Takes the consumer events that came, and declares what is due.</summary>
+    internal async Task<SweepOutcome> SweepAmqpAsync(CancellationToken cancellationToken)
+    {
+        var reader = _amqp ?? throw new InvalidOperationException("No AMQP endpoint is configured.");
+        var endpoint = FaultSentences.EndpointOf(Options.Amqp!);
+        reader.KeepListening(cancellationToken);
+        var events = new List<ConsumerEvent>();
+        var isWhole = reader.TakeEvents(events);
+        _state.ApplyConsumerEvents(events, reader.IsListening, isWhole, reader.ListenReason, endpoint, _clock.Now);
+        var pass = await reader.DeclareAsync(_state.DeclaresServeGauges, _state.DeclareAllInterval, cancellationToken);
+        return _state.ApplyDeclares(pass, endpoint, _clock.Now);
+    }
+
+    private static Uri[] ListUrls(RabbitMqConnectionOptions options, string query) => options.Management is not { } management ? []
+        : options.Vhosts.Count == 0 ? [Join(management.Url, $"/api/queues?{query}")]
+        : [.. options.Vhosts.Select(vhost => Join(management.Url, $"/api/queues/{Uri.EscapeDataString(vhost)}?{query}"))];
 
     /// <summary>Base URL plus path: user information and query of the base are dropped.</summary>
     private static Uri Join(Uri baseUrl, string pathAndQuery) =>
@@ -194,14 +260,30 @@ public sealed class RabbitMqSource : IDisposable
     }
 
     private Task<EndpointAnswer> GetManagementAsync(
-        Uri url, AuthenticationHeaderValue? authorization, CancellationToken cancellationToken) =>
-        _managementClient.GetAsync(url, authorization, Options.ManagementTimeout, MaxBytes, cancellationToken);
+        EndpointClient client, Uri url, AuthenticationHeaderValue? authorization, CancellationToken cancellationToken) =>
+        client.GetAsync(url, authorization, Options.ManagementTimeout, MaxBytes, cancellationToken);
+
+    private async Task<(string Endpoint, EndpointAnswer[] Answers)> GetDetailsAsync(Uri[] urls, CancellationToken cancellationToken)
+    {
+        var management = Options.Management ?? throw new InvalidOperationException("No management endpoint is configured.");
+        var endpoint = FaultSentences.EndpointOf(management.Url);
+        var reason = await _detailsClient.PrepareAsync(cancellationToken);
+        var authorization = default(AuthenticationHeaderValue);
+        if (reason == SourceReason.None)
+        {
+            (reason, authorization) = await ReadCredentialsAsync(management, cancellationToken);
+        }
+
+        return reason != SourceReason.None
+            ? (endpoint, [new EndpointAnswer(reason)])
+            : (endpoint, await Task.WhenAll(urls.Select(url => GetManagementAsync(_detailsClient, url, authorization, cancellationToken))));
+    }
 
     private async Task<bool> AreStatisticsDisabledAsync(
         Uri baseUrl, AuthenticationHeaderValue? authorization, CancellationToken cancellationToken)
     {
         using var overview =
-            await GetManagementAsync(Join(baseUrl, "/api/overview?columns=disable_stats"), authorization, cancellationToken);
+            await GetManagementAsync(_managementClient, Join(baseUrl, "/api/overview?columns=disable_stats"), authorization, cancellationToken);
         return overview.Body.IndexOf("\"disable_stats\":true"u8) >= 0;
     }
 
@@ -282,6 +364,58 @@ public sealed class RabbitMqSource : IDisposable
             }
         }
         while (await timer.WaitForNextTickAsync(cancellationToken));
+    }
+
+    /// <summary>The lists that are cheap or rare: totals and consumers.</summary>
+    private async Task RunDetailsAsync(CancellationToken cancellationToken)
+    {
+        if (Options.Management is null)
+        {
+            return;
+        }
+
+        if (Options.HasMetrics)
+        {
+            await _firstMetricsSweep.Task.WaitAsync(cancellationToken);
+        }
+
+        var interval = Options.HasMetrics && Options.Interval < Options.TotalsInterval ? Options.Interval : Options.TotalsInterval;
+        using var timer = new PeriodicTimer(interval, _clock.TimeProvider);
+        do
+        {
+            if (_state.TotalsAreDue(_clock.Now))
+            {
+                await GuardAsync(RabbitMqEndpoint.ManagementTotals, SweepTotalsAsync, cancellationToken);
+            }
+
+            if (_state.ConsumersAreDue(_clock.Now))
+            {
+                await GuardAsync(RabbitMqEndpoint.ManagementConsumers, SweepConsumersAsync, cancellationToken);
+            }
+        }
+        while (await timer.WaitForNextTickAsync(cancellationToken));
+    }
+
+    private async Task RunAmqpAsync(CancellationToken cancellationToken)
+    {
+        if (Options.Amqp is not { } amqp)
+        {
+            return;
+        }
+
+        using var timer = new PeriodicTimer(amqp.Interval, _clock.TimeProvider);
+        try
+        {
+            do
+            {
+                await GuardAsync(RabbitMqEndpoint.Amqp, SweepAmqpAsync, cancellationToken);
+            }
+            while (await timer.WaitForNextTickAsync(cancellationToken));
+        }
+        finally
+        {
+            _amqp?.Abandon();
+        }
     }
 
     /// <summary>Keeps the loop alive through defects of ours: a source that stops reading would never tell why.</summary>

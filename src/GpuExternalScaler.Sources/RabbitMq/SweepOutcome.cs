@@ -1,6 +1,6 @@
 namespace GpuExternalScaler.Sources.RabbitMq;
 
-/// <summary>The two kinds of endpoint a broker is read through.</summary>
+/// <summary>The kinds of endpoint a broker is read through.</summary>
 public enum RabbitMqEndpoint : byte
 {
     /// <summary>None.</summary>
@@ -9,8 +9,20 @@ public enum RabbitMqEndpoint : byte
     /// <summary>The Prometheus plugin's <c>/metrics/detailed</c> on every node (T1).</summary>
     Metrics,
 
-    /// <summary>The management API's queue list (T2).</summary>
+    /// <summary>The management API's queue list with statistics (T2).</summary>
     Management,
+
+    /// <summary>The management API's queue list with totals alone: ready and unacknowledged, no consumers (T2).</summary>
+    ManagementTotals,
+
+    /// <summary>The management API's consumer list (T5).</summary>
+    ManagementConsumers,
+
+    /// <summary>Passive declares over AMQP: ready and consumers, live (T2, T3).</summary>
+    Amqp,
+
+    /// <summary>Consumer events over AMQP (T5).</summary>
+    AmqpEvents,
 }
 
 /// <summary>What one sweep of one endpoint kind came to; for metrics and logs.</summary>
@@ -51,6 +63,9 @@ public sealed record SweepOutcome
 
     /// <summary>One fault for each node or request that failed; empty when all went well.</summary>
     public IReadOnlyList<SourceFault> Faults { get; init; } = [];
+
+    /// <summary>What serves the connection's figures since this sweep.</summary>
+    public SourceChoice Choice { get; init; }
 
     /// <summary>The first fault's code, <see cref="SourceReason.None"/> without one.</summary>
     public SourceReason Reason => Faults.Count == 0 ? SourceReason.None : Faults[0].Reason;

@@ -422,7 +422,8 @@ public sealed class FaultTests : IDisposable
     {
         var metricsWork = false;
         await using var server = await StubServer.StartAsync(context =>
-            (context.Request.Path.StartsWithSegments("/api", StringComparison.Ordinal) ? StubServer.Text(ListJson)
+            (context.Request.QueryString.Value!.Contains("totals", StringComparison.Ordinal) ? StubServer.Status(503)
+                : context.Request.Path.StartsWithSegments("/api", StringComparison.Ordinal) ? StubServer.Text(ListJson)
                 : metricsWork ? StubServer.Text(Page)
                 : StubServer.Status(503))(context));
         var outcomes = new List<SweepOutcome>();

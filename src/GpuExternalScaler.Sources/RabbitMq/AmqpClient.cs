@@ -1,0 +1,347 @@
+using System.Net.Sockets;
+using System.Security.Authentication;
+using System.Text;
+using RabbitMQ.Client;
+using RabbitMQ.Client.Events;
+using RabbitMQ.Client.Exceptions;
+
+namespace GpuExternalScaler.Sources.RabbitMq;
+
+/// <summary>Speaks AMQP through RabbitMQ.Client, whose waits are not all bounded: every one of them is bounded here.</summary>
+internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, TimeProvider time) : IAmqpConnector
+{
+    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
+
+    // The reply code for a virtual host that does not exist, or that the user may not enter.
+    private const ushort NotAllowed = 530;
+
+    /// <inheritdoc/>
+    public async Task<(SourceReason Reason, IAmqpConnection? Connection)> ConnectAsync(string vhost, CancellationToken cancellationToken)
+    {
+        var factory = new ConnectionFactory
+        {
+            HostName = options.Url.Host,
+            Port = options.Port,
+            VirtualHost = vhost,
+            ClientProvidedName = $"gpu-external-scaler {name}",
+            AutomaticRecoveryEnabled = false,
+            TopologyRecoveryEnabled = false,
+            RequestedHeartbeat = TimeSpan.FromSeconds(10),
+            RequestedConnectionTimeout = ConnectTimeout,
+            HandshakeContinuationTimeout = ConnectTimeout,
+
+            // Longer than we wait: a declare that was given up must keep its channel until it is answered.
+            ContinuationTimeout = TimeSpan.FromMinutes(1),
+        };
+        if (await ReadSecretsAsync(factory, cancellationToken).ConfigureAwait(false) is var unreadable and not SourceReason.None)
+        {
+            return (unreadable, null);
+        }
+
+        var connecting = factory.CreateConnectionAsync(cancellationToken);
+        try
+        {
+            var connection = await connecting.WaitAsync(ConnectTimeout, time, cancellationToken).ConfigureAwait(false);
+            var own = new AmqpConnection(connection, time);
+
+            // The client does not wait for the broker's word on the virtual host; the first channel shows it.
+            if (await own.OpenChannelAsync(cancellationToken).ConfigureAwait(false) is { } channel)
+            {
+                channel.Abandon();
+                return (SourceReason.None, own);
+            }
+
+            var reason = connection.CloseReason switch
+            {
+                { ReplyCode: NotAllowed } => SourceReason.NotFound,
+                null => SourceReason.Timeout,
+                _ => SourceReason.ConnectionFailed,
+            };
+            own.Abandon();
+            return (reason, null);
+        }
+        catch (TimeoutException)
+        {
+            // The client's own limits do not cover a server that accepts and says nothing.
+            AmqpConnection.AbandonLate(connecting);
+            return (SourceReason.Timeout, null);
+        }
+        catch (OperationCanceledException)
+        {
+            AmqpConnection.AbandonLate(connecting);
+            throw;
+        }
+        catch (Exception e) when (e is RabbitMQClientException or IOException or SocketException or AuthenticationException or TimeoutException)
+        {
+            return (Classify(e), null);
+        }
+    }
+
+    private static SourceReason Classify(Exception? exception)
+    {
+        for (; exception is not null; exception = exception is AggregateException { InnerExceptions: [var first, ..] } ? first : exception.InnerException)
+        {
+            switch (exception)
+            {
+                case AuthenticationFailureException or PossibleAuthenticationFailureException:
+                    return SourceReason.Unauthorized;
+                case AuthenticationException:
+                    return SourceReason.Tls;
+                case PacketNotRecognizedException or ProtocolVersionMismatchException:
+                    return SourceReason.MalformedAnswer;
+                case SocketException { SocketErrorCode: SocketError.ConnectionRefused }:
+                    return SourceReason.ConnectionRefused;
+                case SocketException { SocketErrorCode: SocketError.HostNotFound or SocketError.TryAgain or SocketError.NoData }:
+                    return SourceReason.Dns;
+                case SocketException { SocketErrorCode: SocketError.TimedOut } or TimeoutException or OperationCanceledException:
+                    return SourceReason.Timeout;
+                default:
+                    break;
+            }
+        }
+
+        return SourceReason.ConnectionFailed;
+    }
+
+    /// <summary>Password and authorities, read at each connect: mounted secrets change without notice.</summary>
+    private async Task<SourceReason> ReadSecretsAsync(ConnectionFactory factory, CancellationToken cancellationToken)
+    {
+        if (options.Username is not null)
+        {
+            try
+            {
+                factory.UserName = options.Username;
+                factory.Password = options.PasswordFile is null
+                    ? ""
+                    : (await File.ReadAllTextAsync(options.PasswordFile, cancellationToken).ConfigureAwait(false)).TrimEnd('\r', '\n');
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                return SourceReason.CredentialsUnreadable;
+            }
+        }
+
+        if (!options.UsesTls)
+        {
+            return SourceReason.None;
+        }
+
+        factory.Ssl = new SslOption(options.Url.Host, enabled: true) { Version = SslProtocols.None };
+        if (options.CaFile is null)
+        {
+            return SourceReason.None;
+        }
+
+        try
+        {
+            var pem = await File.ReadAllBytesAsync(options.CaFile, cancellationToken).ConfigureAwait(false);
+            if (TrustedAuthorities.Parse(pem) is not { } trusted)
+            {
+                return SourceReason.CaUnreadable;
+            }
+
+            factory.Ssl.CertificateValidationCallback = (_, certificate, chain, errors) =>
+                TrustedAuthorities.Accepts(trusted, certificate, chain, errors);
+            return SourceReason.None;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return SourceReason.CaUnreadable;
+        }
+    }
+}
+
+/// <summary>A connection of RabbitMQ.Client.</summary>
+internal sealed class AmqpConnection(IConnection connection, TimeProvider time) : IAmqpConnection
+{
+    private const string EventExchange = "amq.rabbitmq.event";
+    private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(2);
+    private int _abandoned;
+
+    /// <inheritdoc/>
+    public bool IsOpen => connection.IsOpen;
+
+    /// <inheritdoc/>
+    public async Task<IAmqpChannel?> OpenChannelAsync(CancellationToken cancellationToken) =>
+        await OpenAsync(cancellationToken).ConfigureAwait(false) is { } channel ? new AmqpChannel(channel) : null;
+
+    /// <inheritdoc/>
+    public async Task<SourceReason> ListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken)
+    {
+        if (await OpenAsync(cancellationToken).ConfigureAwait(false) is not { } channel)
+        {
+            return SourceReason.ConnectionFailed;
+        }
+
+        try
+        {
+            using var limit = new CancellationTokenSource(AnswerTimeout, time);
+            using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, limit.Token);
+            await SubscribeAsync(channel, onEvent, linked.Token).WaitAsync(AnswerTimeout, time, cancellationToken).ConfigureAwait(false);
+            return SourceReason.None;
+        }
+        catch (OperationInterruptedException e)
+        {
+            return e.ShutdownReason?.ReplyCode switch
+            {
+                403 => SourceReason.Forbidden,
+                404 => SourceReason.NotFound,
+                _ => SourceReason.ConnectionFailed,
+            };
+        }
+        catch (Exception e) when (e is RabbitMQClientException or IOException or TimeoutException
+            || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        {
+            return SourceReason.Timeout;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Abandon()
+    {
+        if (Interlocked.Exchange(ref _abandoned, 1) == 0)
+        {
+            _ = EndAsync(connection);
+        }
+    }
+
+    /// <summary>Gives up a connection that may still come about.</summary>
+    public static void AbandonLate(Task<IConnection> connecting) => _ = EndLateAsync(connecting);
+
+    private static async Task EndLateAsync(Task<IConnection> connecting)
+    {
+#pragma warning disable CA1031 // Nobody waits for this, and nothing could be done about it.
+        try
+        {
+            await EndAsync(await connecting.ConfigureAwait(false)).ConfigureAwait(false);
+        }
+        catch (Exception)
+        {
+        }
+    }
+
+    private static async Task EndAsync(IConnection connection)
+    {
+        try
+        {
+            await connection.AbortAsync(TimeSpan.FromSeconds(2)).ConfigureAwait(false);
+            await connection.DisposeAsync().ConfigureAwait(false);
+        }
+        catch (Exception)
+        {
+        }
+#pragma warning restore CA1031
+    }
+
+    private static async Task SubscribeAsync(IChannel channel, Action<ConsumerEvent> onEvent, CancellationToken cancellationToken)
+    {
+        // Bounded: a broker that restarts with thousands of consumers must not pile up events that nobody reads.
+        var queue = await channel.QueueDeclareAsync(
+            "", durable: false, exclusive: true, autoDelete: true, new Dictionary<string, object?>(StringComparer.Ordinal) { ["x-max-length"] = 100_000 },
+            cancellationToken: cancellationToken).ConfigureAwait(false);
+        await channel.QueueBindAsync(queue.QueueName, EventExchange, "consumer.created", cancellationToken: cancellationToken).ConfigureAwait(false);
+        await channel.QueueBindAsync(queue.QueueName, EventExchange, "consumer.deleted", cancellationToken: cancellationToken).ConfigureAwait(false);
+        var consumer = new AsyncEventingBasicConsumer(channel);
+        consumer.ReceivedAsync += (_, delivery) =>
+        {
+            if (Read(delivery.RoutingKey, delivery.BasicProperties.Headers) is { } read)
+            {
+                onEvent(read);
+            }
+
+            return Task.CompletedTask;
+        };
+        await channel.BasicConsumeAsync(queue.QueueName, autoAck: true, consumer, cancellationToken).ConfigureAwait(false);
+    }
+
+    private static ConsumerEvent? Read(string routingKey, IDictionary<string, object?>? headers)
+    {
+        if (headers is null || Text(headers, "vhost") is not { } vhost || Text(headers, "queue") is not { Length: > 0 } queue
+            || Text(headers, "consumer_tag") is not { } tag)
+        {
+            return null;
+        }
+
+        var isCreated = routingKey == "consumer.created";
+        var prefetch = headers.TryGetValue("prefetch_count", out var value) && value is long count and >= 0 and <= int.MaxValue ? (int)count : -1;
+        var acks = headers.TryGetValue("ack_required", out var required) && required is bool flag ? flag : (bool?)null;
+        return isCreated && (prefetch < 0 || acks is null)
+            ? null
+            : new ConsumerEvent(new QueueName(vhost, queue), $"{Text(headers, "channel")} {tag}", isCreated, Math.Max(0, prefetch), acks == false);
+    }
+
+    private static string? Text(IDictionary<string, object?> headers, string key) =>
+        headers.TryGetValue(key, out var value) && value is byte[] bytes ? Encoding.UTF8.GetString(bytes) : null;
+
+    private async Task<IChannel?> OpenAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            var opening = connection.CreateChannelAsync(options: null, CancellationToken.None);
+            return await opening.WaitAsync(AnswerTimeout, time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is RabbitMQClientException or IOException or TimeoutException or ObjectDisposedException
+            || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        {
+            return null;
+        }
+    }
+}
+
+/// <summary>A channel of RabbitMQ.Client.</summary>
+internal sealed class AmqpChannel(IChannel channel) : IAmqpChannel
+{
+    /// <inheritdoc/>
+    public bool IsUsable => channel.IsOpen;
+
+    /// <inheritdoc/>
+    public async Task<DeclareAnswer> DeclareAsync(string queue, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var declared = await channel.QueueDeclarePassiveAsync(queue, cancellationToken).ConfigureAwait(false);
+            return new DeclareAnswer(DeclareResult.Found, declared.MessageCount, declared.ConsumerCount);
+        }
+        catch (OperationInterruptedException e)
+        {
+            return new DeclareAnswer(Classify(e.ShutdownReason));
+        }
+        catch (Exception e) when (e is TimeoutException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        {
+            return new DeclareAnswer(DeclareResult.TimedOut);
+        }
+        catch (Exception e) when (e is RabbitMQClientException or IOException or ObjectDisposedException)
+        {
+            return new DeclareAnswer(DeclareResult.Lost);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Abandon() => _ = EndAsync();
+
+    /// <summary>What the broker's reason for closing a channel says about the queue.</summary>
+    internal static DeclareResult Classify(ShutdownEventArgs? reason) => reason switch
+    {
+        { Initiator: not ShutdownInitiator.Peer } or null => DeclareResult.Lost,
+
+        // 404 is also "home node … is down or inaccessible" and "queue … process is stopped": there the queue exists.
+        { ReplyCode: 404 } => reason.ReplyText.StartsWith("NOT_FOUND - no queue", StringComparison.Ordinal) ? DeclareResult.NoSuchQueue : DeclareResult.Unreachable,
+        { ReplyCode: 405 or 541 or 506 } => DeclareResult.Unreachable,
+        { ReplyCode: 403 } => DeclareResult.Refused,
+        _ => DeclareResult.Lost,
+    };
+
+    private async Task EndAsync()
+    {
+#pragma warning disable CA1031 // Nobody waits for this, and nothing could be done about it.
+        try
+        {
+            await channel.AbortAsync(CancellationToken.None).ConfigureAwait(false);
+            await channel.DisposeAsync().ConfigureAwait(false);
+        }
+        catch (Exception)
+        {
+        }
+#pragma warning restore CA1031
+    }
+}

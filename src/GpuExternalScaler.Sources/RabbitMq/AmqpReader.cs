@@ -1,0 +1,259 @@
+using System.Collections.Concurrent;
+
+namespace GpuExternalScaler.Sources.RabbitMq;
+
+/// <summary>What one pass of declares came to.</summary>
+/// <param name="StartedAt">When it began.</param>
+/// <param name="Outcomes">One for each queue that was asked for and got to.</param>
+/// <param name="Asked">Queues it was to ask for.</param>
+/// <param name="IsConnected">Whether the broker let us in somewhere.</param>
+/// <param name="Reasons">Why virtual hosts could not be asked.</param>
+internal sealed record DeclarePass(
+    DateTimeOffset StartedAt, IReadOnlyList<DeclareOutcome> Outcomes, int Asked, bool IsConnected, IReadOnlyList<SourceReason> Reasons);
+
+/// <summary>
+/// Asks a broker over AMQP for the queues that matter: every second those worth watching (T3), and while declares stand
+/// in for the metrics all that are wanted (T2). Passes never overlap and each ends in bounded time.
+/// </summary>
+internal sealed class AmqpReader(
+    RabbitMqConnectionOptions options, RabbitMqAmqpOptions amqp, QueueInterest interest, IAmqpConnector connector, MonotonicClock clock)
+{
+    /// <summary>Time allowed for one declare.</summary>
+    internal static readonly TimeSpan DeclareTimeout = TimeSpan.FromSeconds(2);
+
+    /// <summary>Time after which a pass begins no further declare; the rest comes first in the next.</summary>
+    internal static readonly TimeSpan PassLimit = TimeSpan.FromSeconds(5);
+
+    /// <summary>Time between two declares of a queue that does not exist: each writes an error into the broker's log.</summary>
+    internal static readonly TimeSpan AbsentInterval = TimeSpan.FromSeconds(10);
+
+    /// <summary>Most watched queues in one pass: about 20 ms of the broker's time.</summary>
+    internal const int MostWatched = 256;
+
+    /// <summary>Most virtual hosts at once: each is a connection, and where none are configured triggers name them.</summary>
+    internal const int MostVhosts = 32;
+
+    private static readonly TimeSpan UnusedFor = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan ListenRetry = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan ListenReconnect = TimeSpan.FromSeconds(15);
+    private const int MostEvents = 100_000;
+
+    private readonly Dictionary<string, Vhost> _vhosts = new(StringComparer.Ordinal);
+    private readonly Dictionary<QueueName, DateTimeOffset> _absentAt = [];
+    private readonly List<QueueName> _queues = [];
+    private readonly ConcurrentQueue<ConsumerEvent> _events = new();
+    private IAmqpConnection? _listening;
+    private Task? _listenAttempt;
+    private DateTimeOffset _listenAt;
+    private DateTimeOffset _allAt;
+    private int _offset;
+
+    /// <summary>Whether consumer events come in.</summary>
+    public bool IsListening => _listening is { IsOpen: true };
+
+    /// <summary>Why they do not.</summary>
+    public SourceReason ListenReason { get; private set; }
+
+    /// <summary>One pass. An unreachable broker is a reason in it, never an exception.</summary>
+    /// <param name="serveGauges">Whether declares stand in for the metrics.</param>
+    /// <param name="allInterval">Time between two passes over all wanted queues in that case.</param>
+    /// <param name="cancellationToken">Ends it at once.</param>
+    public async Task<DeclarePass> DeclareAsync(bool serveGauges, TimeSpan allInterval, CancellationToken cancellationToken)
+    {
+        var startedAt = clock.Now;
+        ForgetAbsent(startedAt);
+        var byVhost = Choose(serveGauges, allInterval, startedAt, out var asked);
+        DropUnused(startedAt);
+        var deadline = startedAt + PassLimit;
+        var passes = byVhost.Select(pair => DeclareAsync(_vhosts[pair.Key].Declarer, pair.Value, deadline, cancellationToken)).ToList();
+        var outcomes = (await Task.WhenAll(passes)).SelectMany(static list => list).ToList();
+        foreach (var outcome in outcomes)
+        {
+            if (outcome.Answer.Result == DeclareResult.NoSuchQueue)
+            {
+                _absentAt[outcome.Queue] = outcome.At;
+            }
+        }
+
+        if (outcomes.Count < asked && clock.Now >= deadline)
+        {
+            // The next pass begins with those that were not reached.
+            _offset += outcomes.Count;
+            _allAt = default;
+        }
+
+        var declarers = byVhost.Keys.Select(vhost => _vhosts[vhost].Declarer).ToList();
+        return new DeclarePass(
+            startedAt,
+            outcomes,
+            asked,
+            declarers.Exists(static declarer => declarer.IsConnected),
+            [.. declarers.Select(static declarer => declarer.Reason).Where(static reason => reason != SourceReason.None)]);
+    }
+
+    /// <summary>Keeps listening to consumer events, without waiting for it; a refusal is asked about again in five minutes.</summary>
+    public void KeepListening(CancellationToken cancellationToken)
+    {
+        if (IsListening || clock.Now < _listenAt || _listenAttempt is { IsCompleted: false })
+        {
+            return;
+        }
+
+        _listening?.Abandon();
+        _listening = null;
+        _listenAt = clock.Now + ListenReconnect;
+        _listenAttempt = ListenAsync(cancellationToken);
+    }
+
+    /// <summary>The events since the last time; false if some were lost.</summary>
+    public bool TakeEvents(List<ConsumerEvent> taken)
+    {
+        var lost = _events.Count >= MostEvents;
+        while (taken.Count < MostEvents && _events.TryDequeue(out var one))
+        {
+            taken.Add(one);
+        }
+
+        return !lost;
+    }
+
+    /// <summary>Gives every connection up.</summary>
+    public void Abandon()
+    {
+        _listening?.Abandon();
+        foreach (var vhost in _vhosts.Values)
+        {
+            vhost.Declarer.Disconnect();
+        }
+    }
+
+    private static async Task<List<DeclareOutcome>> DeclareAsync(
+        VhostDeclarer declarer, List<QueueName> queues, DateTimeOffset deadline, CancellationToken cancellationToken)
+    {
+        var outcomes = new List<DeclareOutcome>(queues.Count);
+        if (queues.Count == 0)
+        {
+            await declarer.ConnectAsync(cancellationToken);
+        }
+        else
+        {
+            await declarer.DeclareAsync(queues, deadline, outcomes, cancellationToken);
+        }
+
+        return outcomes;
+    }
+
+    private Dictionary<string, List<QueueName>> Choose(bool serveGauges, TimeSpan allInterval, DateTimeOffset now, out int asked)
+    {
+        _queues.Clear();
+
+        // Half an interval of tolerance: a timer that comes a millisecond early must not skip a whole turn.
+        if (serveGauges && now - _allAt >= allInterval - (amqp.Interval / 2))
+        {
+            _allAt = now;
+            _queues.AddRange(interest.Wanted);
+        }
+        else
+        {
+            interest.TakeWatched(MostWatched, _queues);
+        }
+
+        asked = 0;
+        var byVhost = new Dictionary<string, List<QueueName>>(StringComparer.Ordinal);
+        for (var i = 0; i < _queues.Count; i++)
+        {
+            var queue = _queues[(int)((uint)(i + _offset) % (uint)_queues.Count)];
+            if (!_absentAt.ContainsKey(queue) && TryUse(queue.Vhost, now))
+            {
+                asked++;
+                (byVhost.TryGetValue(queue.Vhost, out var list) ? list : byVhost[queue.Vhost] = []).Add(queue);
+            }
+        }
+
+        // With nothing to ask for it still matters whether the broker can be reached.
+        if (byVhost.Count == 0 && _vhosts.Count == 0 && TryUse(options.Vhosts.Count > 0 ? options.Vhosts[0] : "/", now))
+        {
+            byVhost[options.Vhosts.Count > 0 ? options.Vhosts[0] : "/"] = [];
+        }
+        else if (byVhost.Count == 0 && _vhosts.Count > 0)
+        {
+            byVhost[_vhosts.MaxBy(static pair => pair.Value.Declarer.IsConnected).Key] = [];
+        }
+
+        return byVhost;
+    }
+
+    /// <summary>Whether a virtual host is one the operator lets us read, and there is room for its connection.</summary>
+    private bool TryUse(string name, DateTimeOffset now)
+    {
+        if (!_vhosts.TryGetValue(name, out var vhost))
+        {
+            if (_vhosts.Count >= MostVhosts || (options.Vhosts.Count > 0 && !options.Vhosts.Contains(name, StringComparer.Ordinal)))
+            {
+                return false;
+            }
+
+            _vhosts[name] = vhost = new Vhost(new VhostDeclarer(connector, name, clock));
+        }
+
+        vhost.UsedAt = now;
+        return true;
+    }
+
+    private void DropUnused(DateTimeOffset now)
+    {
+        foreach (var (name, vhost) in _vhosts)
+        {
+            if (now - vhost.UsedAt > UnusedFor && _vhosts.Count > 1)
+            {
+                vhost.Declarer.Disconnect();
+                _vhosts.Remove(name);
+            }
+        }
+    }
+
+    private void ForgetAbsent(DateTimeOffset now)
+    {
+        foreach (var (queue, at) in _absentAt)
+        {
+            if (now - at >= AbsentInterval)
+            {
+                _absentAt.Remove(queue);
+            }
+        }
+    }
+
+    private async Task ListenAsync(CancellationToken cancellationToken)
+    {
+        var (reason, connection) = await connector.ConnectAsync(amqp.EventVhost, cancellationToken);
+        if (connection is not null)
+        {
+            reason = await connection.ListenAsync(Take, cancellationToken);
+        }
+
+        ListenReason = reason;
+        if (reason == SourceReason.None)
+        {
+            _listening = connection;
+            return;
+        }
+
+        connection?.Abandon();
+        _listenAt = clock.Now + (reason is SourceReason.Forbidden or SourceReason.NotFound ? ListenRetry : ListenReconnect);
+    }
+
+    private void Take(ConsumerEvent one)
+    {
+        if (_events.Count < MostEvents)
+        {
+            _events.Enqueue(one);
+        }
+    }
+
+    private sealed class Vhost(VhostDeclarer declarer)
+    {
+        public VhostDeclarer Declarer => declarer;
+
+        public DateTimeOffset UsedAt { get; set; }
+    }
+}

@@ -1,0 +1,202 @@
+using GpuExternalScaler.Scaling.Readings;
+
+namespace GpuExternalScaler.Sources.RabbitMq;
+
+/// <summary>
+/// Puts one queue's reading together from what stands in for the metrics (T2): totals know ready and unacknowledged but
+/// no consumers, a passive declare knows ready and consumers but not unacknowledged, the statistics list knows all three
+/// as they were some seconds ago. Ready and unacknowledged always come from one answer: a message taken between two
+/// answers would be in neither.
+/// </summary>
+internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
+{
+    /// <summary>
+    /// How long a live figure of ready outlasts what a sweep says: the broker refreshes its own figures every 5 s, and
+    /// those of a sweep are 2 s older still. A sweep later than that has seen what the declare saw.
+    /// </summary>
+    internal static readonly TimeSpan LiveMemory = TimeSpan.FromSeconds(7);
+
+    public TimeSpan ListFreshFor { get; } = 2.5 * options.ManagementInterval;
+
+    public TimeSpan ListStaleAfter { get; } = Max(options.StaleAfter, 3 * options.ManagementInterval);
+
+    public TimeSpan TotalsFreshFor { get; } = 2.5 * options.TotalsInterval;
+
+    public TimeSpan TotalsStaleAfter { get; } = Max(options.StaleAfter, 3 * options.TotalsInterval);
+
+    /// <summary>Time between two passes over all wanted queues while declares stand in for the metrics.</summary>
+    public TimeSpan AmqpInterval { get; } = Max(options.Interval, options.Amqp?.Interval ?? default);
+
+    public TimeSpan AmqpFreshFor => (2.5 * AmqpInterval) + AmqpReader.DeclareTimeout;
+
+    public TimeSpan AmqpStaleAfter => Max(options.StaleAfter, 3 * AmqpInterval);
+
+    /// <summary>An absent queue is asked for less often: the broker logs an error each time.</summary>
+    public static TimeSpan AbsentFreshFor => (2.5 * AmqpReader.AbsentInterval) + AmqpReader.DeclareTimeout;
+
+    public TimeSpan AbsentStaleAfter => Max(options.StaleAfter, 3 * AmqpReader.AbsentInterval);
+
+    /// <summary>Takes a queue's totals.</summary>
+    public void TakeTotals(ref QueueEntry entry, in QueueRow row, DateTimeOffset at)
+    {
+        entry.Fallback.TotalsAt = at;
+        long consumers = 0;
+        var missing = QueueGauges.None;
+        if (IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor))
+        {
+            consumers = entry.Fallback.DeclaredConsumers;
+        }
+        else if (IsWithin(at, entry.Fallback.ListedAt, ListFreshFor))
+        {
+            consumers = entry.Fallback.ListedConsumers;
+        }
+        else
+        {
+            missing = QueueGauges.Consumers;
+        }
+
+        SetPresent(ref entry, RabbitMqEndpoint.ManagementTotals, at, row.Ready, row.Unacked, consumers, missing);
+    }
+
+    /// <summary>Takes a queue's row of the statistics list.</summary>
+    public void TakeListed(ref QueueEntry entry, in QueueRow row, DateTimeOffset at)
+    {
+        entry.Fallback.ListedAt = at;
+        entry.Fallback.ListedConsumers = row.Consumers;
+        var isDeclared = IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor);
+        if (entry.GaugesFrom == RabbitMqEndpoint.ManagementTotals
+            && entry.Reading.Presence == QueuePresence.Present
+            && at - entry.Fallback.TotalsAt <= TotalsFreshFor)
+        {
+            // The totals are younger than the statistics; only the consumers are news.
+            if (!isDeclared)
+            {
+                SetConsumers(ref entry, row.Consumers);
+            }
+
+            return;
+        }
+
+        var consumers = isDeclared ? entry.Fallback.DeclaredConsumers : row.Consumers;
+        SetPresent(ref entry, RabbitMqEndpoint.Management, at, row.Ready, row.Unacked, consumers, QueueGauges.None);
+    }
+
+    /// <summary>Takes the answer to a passive declare that found the queue.</summary>
+    /// <param name="entry">The queue.</param>
+    /// <param name="ready">Messages ready.</param>
+    /// <param name="consumers">Consumers.</param>
+    /// <param name="at">When the declare was sent.</param>
+    /// <param name="mayServe">Whether the answer may be the gauges themselves where nothing better is fresh.</param>
+    public void TakeDeclared(ref QueueEntry entry, long ready, long consumers, DateTimeOffset at, bool mayServe)
+    {
+        entry.Fallback.DeclaredAt = at;
+        entry.Fallback.DeclaredConsumers = consumers;
+        entry.LiveReady.Add(ready, at, LiveMemory);
+        entry.Reading = entry.Reading with { ReadyAt = at };
+        var isCarried = entry.Reading.Presence == QueuePresence.Present
+            && entry.GaugesFrom is RabbitMqEndpoint.Metrics or RabbitMqEndpoint.Management or RabbitMqEndpoint.ManagementTotals
+            && at - entry.Reading.ObservedAt <= entry.Reading.FreshFor;
+        if (isCarried)
+        {
+            if (mayServe && entry.GaugesFrom != RabbitMqEndpoint.Metrics)
+            {
+                SetConsumers(ref entry, consumers);
+            }
+        }
+        else if (mayServe || entry.Reading.Presence != QueuePresence.Present || entry.GaugesFrom == RabbitMqEndpoint.Amqp)
+        {
+            // Nothing is older than what was asked a moment ago, so nothing recent need be kept above it.
+            entry.LiveReady = default;
+            SetPresent(ref entry, RabbitMqEndpoint.Amqp, at, ready, 0, consumers, QueueGauges.Unacked);
+        }
+    }
+
+    /// <summary>Takes the broker's word that there is no such queue.</summary>
+    public void TakeNoSuchQueue(ref QueueEntry entry, DateTimeOffset at)
+    {
+        entry.Fallback.DeclaredAt = default;
+        entry.LiveReady = default;
+        if (at >= entry.Reading.ObservedAt)
+        {
+            SetAbsent(ref entry, RabbitMqEndpoint.Amqp, at);
+        }
+    }
+
+    /// <summary>
+    /// Whether something that knows the whole cluster has lately shown a queue that a complete sweep does not show. Then
+    /// the nodes asked are not all there are, or the name is one that 3.10 does not escape properly.
+    /// </summary>
+    public bool VouchesFor(in QueueEntry entry, DateTimeOffset now) =>
+        IsWithin(now, entry.Fallback.DeclaredAt, AmqpFreshFor)
+        || (entry.GaugesFrom is RabbitMqEndpoint.Management or RabbitMqEndpoint.ManagementTotals
+            && entry.Reading.Presence == QueuePresence.Present
+            && entry.Reading.IsFresh(now));
+
+    /// <summary>Notes that a complete answer of an endpoint does not hold the queue. The gauges keep their last values.</summary>
+    public void SetAbsent(ref QueueEntry entry, RabbitMqEndpoint source, DateTimeOffset at)
+    {
+        entry.GaugesFrom = source;
+        var (freshFor, staleAfter) = Ages(source, isAbsent: true);
+        entry.Reading = entry.Reading with
+        {
+            Presence = QueuePresence.Absent,
+            ObservedAt = at,
+            FreshFor = freshFor,
+            StaleAfter = staleAfter,
+        };
+    }
+
+    private static bool IsWithin(DateTimeOffset now, DateTimeOffset at, TimeSpan age) => at != default && now - at <= age;
+
+    private static TimeSpan Max(TimeSpan a, TimeSpan b) => a > b ? a : b;
+
+    private static void SetConsumers(ref QueueEntry entry, long consumers) => entry.Reading = entry.Reading with
+    {
+        Consumers = consumers,
+        Missing = entry.Reading.Missing & ~QueueGauges.Consumers,
+    };
+
+    private void SetPresent(
+        ref QueueEntry entry,
+        RabbitMqEndpoint source,
+        DateTimeOffset at,
+        long ready,
+        long unacked,
+        long consumers,
+        QueueGauges missing)
+    {
+        entry.GaugesFrom = source;
+        entry.SweptReady = ready;
+        var (freshFor, staleAfter) = Ages(source, isAbsent: false);
+        entry.Reading = entry.Reading with
+        {
+            Presence = QueuePresence.Present,
+            Ready = ready,
+            Unacked = unacked,
+            Consumers = consumers,
+            Missing = missing,
+            ObservedAt = at,
+            LastPresentAt = at,
+            FreshFor = freshFor,
+            StaleAfter = staleAfter,
+        };
+    }
+
+    private (TimeSpan FreshFor, TimeSpan StaleAfter) Ages(RabbitMqEndpoint source, bool isAbsent) => source switch
+    {
+        RabbitMqEndpoint.ManagementTotals => (TotalsFreshFor, TotalsStaleAfter),
+        RabbitMqEndpoint.Amqp when isAbsent => (AbsentFreshFor, AbsentStaleAfter),
+        RabbitMqEndpoint.Amqp => (AmqpFreshFor, AmqpStaleAfter),
+        _ => (ListFreshFor, ListStaleAfter),
+    };
+}
+
+/// <summary>When the stand-ins last told of a queue, and the consumers they told of.</summary>
+internal struct FallbackFigures
+{
+    public DateTimeOffset TotalsAt;
+    public DateTimeOffset ListedAt;
+    public DateTimeOffset DeclaredAt;
+    public long ListedConsumers;
+    public long DeclaredConsumers;
+}

@@ -1,0 +1,55 @@
+using System.Net.Security;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using System.Text;
+
+namespace GpuExternalScaler.Sources;
+
+/// <summary>The authorities of an operator's CA file, trusted instead of the system's.</summary>
+internal static class TrustedAuthorities
+{
+    /// <summary>The certificates in PEM text; null if there is none or they cannot be read.</summary>
+    public static X509Certificate2Collection? Parse(byte[] pem)
+    {
+        try
+        {
+            var trusted = new X509Certificate2Collection();
+            trusted.ImportFromPem(Encoding.UTF8.GetString(pem));
+            return trusted.Count == 0 ? null : trusted;
+        }
+        catch (CryptographicException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>A policy that trusts these alone. No revocation list is fetched: a cluster often cannot reach any.</summary>
+    public static X509ChainPolicy Policy(X509Certificate2Collection trusted)
+    {
+        var policy = new X509ChainPolicy
+        {
+            TrustMode = X509ChainTrustMode.CustomRootTrust,
+            RevocationMode = X509RevocationMode.NoCheck,
+        };
+        policy.CustomTrustStore.AddRange(trusted);
+        return policy;
+    }
+
+    /// <summary>The same judgement for clients that take a callback and not a policy.</summary>
+    public static bool Accepts(X509Certificate2Collection trusted, X509Certificate? certificate, X509Chain? presented, SslPolicyErrors errors)
+    {
+        if (certificate is null || (errors & ~SslPolicyErrors.RemoteCertificateChainErrors) != SslPolicyErrors.None)
+        {
+            return false;
+        }
+
+        using var chain = new X509Chain { ChainPolicy = Policy(trusted) };
+        foreach (var element in presented?.ChainElements ?? Enumerable.Empty<X509ChainElement>())
+        {
+            chain.ChainPolicy.ExtraStore.Add(element.Certificate);
+        }
+
+        using var own = new X509Certificate2(certificate);
+        return chain.Build(own);
+    }
+}
