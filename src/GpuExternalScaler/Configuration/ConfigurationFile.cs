@@ -127,13 +127,16 @@ internal static class ConfigurationFile
             };
             management.RefuseUnknown();
         }
-        else if (!connection.HasMetrics && section.Section("metrics") is null)
+
+        var amqp = section.Section("amqp");
+        if (section.Section("metrics") is null && section.Section("management") is null && amqp is null)
         {
-            section.Error("metrics", "a connection needs metrics (preferred), management, or both");
+            section.Error("metrics", "a connection needs metrics (preferred), management or amqp; any one is enough");
         }
 
         connection = connection with
         {
+            Amqp = amqp is null ? null : ReadAmqp(amqp),
             Interval = section.Duration("interval", connection.Interval, TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(5)),
             StaleAfter = section.Duration("staleAfter", connection.StaleAfter, TimeSpan.FromSeconds(1), TimeSpan.FromHours(1)),
             Vhosts = section.Texts("vhosts"),
@@ -146,6 +149,36 @@ internal static class ConfigurationFile
         var namespaces = section.Texts("namespaces");
         section.RefuseUnknown();
         return new RabbitMqOptions(connection, namespaces);
+    }
+
+    private static RabbitMqAmqpOptions? ReadAmqp(ConfigurationSection section)
+    {
+        var text = section.Text("url");
+        var url = section.AmqpUrl("url", text);
+        var username = section.Text("username");
+        var passwordFile = section.Text("passwordFile");
+        if (text is null)
+        {
+            section.Error("url", "is required: the broker's address, such as amqps://rabbitmq.mq:5671");
+        }
+
+        if (username is null != passwordFile is null)
+        {
+            section.Error(username is null ? "username" : "passwordFile", "username and passwordFile go together");
+        }
+
+        // Read even if there is no URL: every mistake is told at once.
+        var options = new RabbitMqAmqpOptions { Url = url ?? new Uri("amqp://localhost") };
+        options = options with
+        {
+            Username = username,
+            PasswordFile = passwordFile,
+            CaFile = section.Text("caFile"),
+            Interval = section.Duration("interval", options.Interval, TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(1)),
+            EventVhost = section.Text("eventVhost") ?? options.EventVhost,
+        };
+        section.RefuseUnknown();
+        return url is null ? null : options;
     }
 
     private static PolicyOverrides ReadPolicy(ConfigurationSection section)

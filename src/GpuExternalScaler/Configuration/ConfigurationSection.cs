@@ -200,6 +200,30 @@ internal sealed class ConfigurationSection
         return url;
     }
 
+    /// <summary>An amqp or amqps URL of host and port alone. Credentials in it are refused: they would end up in messages.</summary>
+    public Uri? AmqpUrl(string key, string? text)
+    {
+        if (text is null)
+        {
+            return null;
+        }
+
+        if (!Uri.TryCreate(text, UriKind.Absolute, out var url) || url.Scheme is not ("amqp" or "amqps") || url.Host.Length == 0 ||
+            url.PathAndQuery is not ("" or "/") || url.Fragment.Length > 0)
+        {
+            Error(key, "must be an amqp or amqps URL of host and port alone; virtual hosts come from vhosts and triggers");
+            return null;
+        }
+
+        if (url.UserInfo.Length > 0)
+        {
+            Error(key, "must not hold credentials; use username and passwordFile");
+            return null;
+        }
+
+        return url;
+    }
+
     public void Error(string key, string problem)
     {
         var node = Find(key) ?? _node;
