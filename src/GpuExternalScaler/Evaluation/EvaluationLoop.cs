@@ -12,11 +12,13 @@ namespace GpuExternalScaler.Evaluation;
 /// </summary>
 internal sealed class EvaluationLoop(
     WorkloadRegistry registry,
+    BrokerConnections connections,
     ScalerOptions options,
     MonotonicClock clock,
     ILogger<EvaluationLoop> logger) : BackgroundService
 {
     private readonly HistoryShelf _histories = new(options.MaximumWorkloads);
+    private readonly LiveWatch _watch = new(connections);
     private static readonly TimeSpan AskedRecently = TimeSpan.FromMinutes(2);
     // Real time whatever the clock: it is the processor's that is budgeted.
     private readonly MatchingBudget _matching = new(TimeProvider.System);
@@ -53,11 +55,14 @@ internal sealed class EvaluationLoop(
             }
         }
 
+        _watch.Publish();
+
         // Who shares a queue changes with registrations, not with time; a few seconds' delay of a warning is no loss.
         if (now - _sharesAt >= TimeSpan.FromSeconds(2))
         {
             _sharesAt = now;
             CompareShares(now);
+            _watch.CollectWanted(registry.All);
         }
 
         if (now - _expiredAt >= TimeSpan.FromMinutes(1))
@@ -108,7 +113,9 @@ internal sealed class EvaluationLoop(
             QueueSetVersion = evaluation.Queues.Version,
         };
         var decision = DecisionFold.Step(evaluation.State, snapshot, workload.Policy, now);
-        workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + options.DecisionValidFor, readings.Fault), clock.Now);
+        var fault = readings.Fault ?? (evaluation.Queues is { IsPattern: true, Slots.Length: 0 } ? readings.ListFault : null);
+        workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + options.DecisionValidFor, fault), clock.Now);
+        LiveWatch.Note(workload, snapshot, in decision, readings);
         LogChange(workload, evaluation, decision, now);
     }
 

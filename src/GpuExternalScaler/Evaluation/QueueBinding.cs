@@ -51,6 +51,18 @@ internal sealed class QueueBinding
     /// <summary>The slots in use, for finding out who shares a queue; -1 for a name without one.</summary>
     public ReadOnlySpan<int> Slots => IsPattern ? CollectionsMarshal.AsSpan(_matched) : _named;
 
+    /// <summary>Whether the slots are of these readings' generation.</summary>
+    public bool IsBoundTo(BrokerReadings readings) => readings.Generation == _generation;
+
+    /// <summary>The name of the queue whose reading stands at an index of what <see cref="Read"/> returned; null for none.</summary>
+    public QueueName? NameAt(int index, BrokerReadings readings)
+    {
+        var slots = Slots;
+        return index >= slots.Length ? null
+            : slots[index] >= 0 ? readings.Names[slots[index]]
+            : new QueueName(_vhost, _selector.Names[index]);
+    }
+
     /// <summary>Fills in the newest readings: one for each queue, in an order that only grows at its end.</summary>
     public ReadOnlySpan<QueueReading> Read(BrokerReadings readings, MatchingBudget budget, ref QueueReading[] buffer)
     {
