@@ -44,4 +44,7 @@ internal static partial class LogMessages
 
     [LoggerMessage(32, LogLevel.Information, "Sweeping {Connection} by its {Endpoint} works again after {Failures} failed sweeps")]
     public static partial void SweepWorksAgain(this ILogger logger, string connection, string endpoint, int failures);
+
+    [LoggerMessage(33, LogLevel.Information, "Connection {Connection} now reads ready and unacknowledged from {Gauges}, consumers from {Consumers}, counters from {Counters}, prefetch from {Prefetch}; missing: {Missing}")]
+    public static partial void SourceChanged(this ILogger logger, string connection, string gauges, string consumers, string counters, string prefetch, string missing);
 }

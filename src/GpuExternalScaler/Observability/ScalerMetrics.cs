@@ -74,6 +74,10 @@ internal sealed class ScalerMetrics : IDisposable
     {
         RabbitMqEndpoint.Metrics => "metrics",
         RabbitMqEndpoint.Management => "management",
+        RabbitMqEndpoint.ManagementTotals => "management_totals",
+        RabbitMqEndpoint.ManagementConsumers => "management_consumers",
+        RabbitMqEndpoint.Amqp => "amqp",
+        RabbitMqEndpoint.AmqpEvents => "amqp_events",
         _ => "none",
     };
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using GpuExternalScaler.Scaling.Readings;
 using GpuExternalScaler.Sources;
 using GpuExternalScaler.Sources.RabbitMq;
 
@@ -8,11 +9,14 @@ namespace GpuExternalScaler.Observability;
 internal sealed class SweepJournal(ScalerMetrics metrics, ILogger<SweepJournal> logger)
 {
     private readonly ConcurrentDictionary<(string Connection, RabbitMqEndpoint Endpoint), Luck> _luck = new();
+    private readonly Lock _gate = new();
+    private readonly Dictionary<string, SourceChoice> _choices = new(StringComparer.Ordinal);
 
     /// <summary>Notes one sweep. Called on the sweep's thread; sweeps of one endpoint never overlap.</summary>
     public void Note(SweepOutcome outcome)
     {
         metrics.Swept(outcome);
+        NoteChoice(outcome.Connection, outcome.Choice);
         var luck = _luck.GetOrAdd((outcome.Connection, outcome.Endpoint), static _ => new Luck());
         var endpoint = ScalerMetrics.EndpointName(outcome.Endpoint);
         if (outcome.Faults is [var fault, ..])
@@ -39,6 +43,49 @@ internal sealed class SweepJournal(ScalerMetrics metrics, ILogger<SweepJournal> 
         luck.Swept = true;
         luck.Failures = 0;
         luck.Reason = SourceReason.None;
+    }
+
+    /// <summary>Says so when other endpoints serve than before. Sweeps of several endpoints may end at once.</summary>
+    private void NoteChoice(string connection, SourceChoice choice)
+    {
+        lock (_gate)
+        {
+            if (choice == default || (_choices.TryGetValue(connection, out var before) && before == choice))
+            {
+                return;
+            }
+
+            _choices[connection] = choice;
+        }
+
+        logger.SourceChanged(
+            connection,
+            ScalerMetrics.EndpointName(choice.Gauges),
+            ScalerMetrics.EndpointName(choice.Consumers),
+            ScalerMetrics.EndpointName(choice.Counters),
+            ScalerMetrics.EndpointName(choice.Prefetch),
+            MissingFigures(choice));
+    }
+
+    private static string MissingFigures(SourceChoice choice)
+    {
+        var missing = new List<string>();
+        if (choice.Missing.HasFlag(QueueGauges.Unacked))
+        {
+            missing.Add("unacknowledged");
+        }
+
+        if (choice.Missing.HasFlag(QueueGauges.Consumers))
+        {
+            missing.Add("consumers");
+        }
+
+        if (choice.Counters == RabbitMqEndpoint.None)
+        {
+            missing.Add("counters");
+        }
+
+        return missing.Count == 0 ? "nothing" : string.Join(", ", missing);
     }
 
     private sealed class Luck

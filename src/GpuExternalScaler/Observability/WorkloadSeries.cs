@@ -15,6 +15,7 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnection
     private static readonly MetricFamily EvaluationAge = MetricFamily.Gauge("gpu_scaler_evaluation_age_seconds", "Time since every workload was last evaluated.", "seconds");
     private static readonly MetricFamily SourceUp = MetricFamily.Gauge("gpu_scaler_source_up", "1 if the connection's newest sweeps were without fault, else 0.");
     private static readonly MetricFamily SourceAge = MetricFamily.Gauge("gpu_scaler_source_age_seconds", "Time since a sweep of the connection last succeeded.", "seconds");
+    private static readonly MetricFamily SourceEndpoint = MetricFamily.Gauge("gpu_scaler_source_endpoint", "1 for the endpoint that serves a kind of figure now; none where nobody does.");
     private static readonly MetricFamily SourceQueues = MetricFamily.Gauge("gpu_scaler_source_queues", "Queues known on the connection.");
 
     private static readonly MetricFamily Reason = MetricFamily.Gauge("gpu_scaler_workload_reason", "1 for the reason of the newest decision.");
@@ -105,6 +106,16 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnection
             {
                 writer.Sample((now - current.LastSuccessAt).TotalSeconds, label);
             }
+        }
+
+        writer.Begin(SourceEndpoint);
+        foreach (var (current, label) in all)
+        {
+            var choice = current.Choice;
+            writer.Sample(1, label, ("what", "gauges"), ("endpoint", ScalerMetrics.EndpointName(choice.Gauges)));
+            writer.Sample(1, label, ("what", "consumers"), ("endpoint", ScalerMetrics.EndpointName(choice.Consumers)));
+            writer.Sample(1, label, ("what", "counters"), ("endpoint", ScalerMetrics.EndpointName(choice.Counters)));
+            writer.Sample(1, label, ("what", "prefetch"), ("endpoint", ScalerMetrics.EndpointName(choice.Prefetch)));
         }
 
         writer.Begin(SourceQueues);
