@@ -15,6 +15,17 @@ internal sealed class BrokerHarness
         Management = new RabbitMqManagementOptions { Url = new Uri("http://n1:15672") },
     };
 
+    public static readonly RabbitMqConnectionOptions All = Both with
+    {
+        Amqp = new RabbitMqAmqpOptions { Url = new Uri("amqp://n1") },
+    };
+
+    public static readonly RabbitMqConnectionOptions AmqpOnly = new()
+    {
+        Name = "main",
+        Amqp = new RabbitMqAmqpOptions { Url = new Uri("amqp://n1") },
+    };
+
     private readonly BrokerState _state;
 
     public BrokerHarness(RabbitMqConnectionOptions? options = null, int absentLimit = 10_000) =>
@@ -25,6 +36,12 @@ internal sealed class BrokerHarness
     public BrokerReadings Current => _state.Current;
 
     public bool ManagementIsDue => _state.ManagementIsDue(Now);
+
+    public bool TotalsAreDue => _state.TotalsAreDue(Now);
+
+    public bool ConsumersAreDue => _state.ConsumersAreDue(Now);
+
+    public bool DeclaresServeGauges => _state.DeclaresServeGauges;
 
     public QueueReading this[string queue] => Current.Read("/", queue);
 
@@ -44,6 +61,28 @@ internal sealed class BrokerHarness
 
     public SweepOutcome List(bool statisticsDisabled, params object[] answers) =>
         _state.ApplyManagement(Now, Now, "n1:15672", Array.ConvertAll(answers, ToAnswer), statisticsDisabled);
+
+    public SweepOutcome Totals(params object[] answers) =>
+        _state.ApplyTotals(Now, Now, "n1:15672", Array.ConvertAll(answers, ToAnswer));
+
+    /// <summary>One pass of declares, all in the default virtual host.</summary>
+    public SweepOutcome Declare(params (string Queue, DeclareAnswer Answer)[] answers) => Declare(null, answers);
+
+    public SweepOutcome Declare(SourceReason? unreachable, params (string Queue, DeclareAnswer Answer)[] answers)
+    {
+        var outcomes = Array.ConvertAll(answers, one => new DeclareOutcome(new QueueName("/", one.Queue), one.Answer, Now));
+        var reasons = unreachable is { } reason ? [reason] : Array.Empty<SourceReason>();
+        return _state.ApplyDeclares(new DeclarePass(Now, outcomes, outcomes.Length, unreachable is null, reasons), "n1:5672", Now);
+    }
+
+    public SweepOutcome Consumers(object answer) => _state.ApplyConsumers(Now, Now, "n1:15672", ToAnswer(answer));
+
+    public void Events(params ConsumerEvent[] events) => Events(true, SourceReason.None, events);
+
+    public void Events(bool isOpen, SourceReason reason, params ConsumerEvent[] events) =>
+        _state.ApplyConsumerEvents(events, isOpen, isWhole: true, reason, "n1:5672", Now);
+
+    public static DeclareAnswer Found(long ready, long consumers) => new(DeclareResult.Found, ready, consumers);
 
     public static EndpointAnswer ToAnswer(object answer)
     {

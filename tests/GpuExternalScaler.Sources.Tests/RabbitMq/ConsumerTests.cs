@@ -1,0 +1,149 @@
+using GpuExternalScaler.Sources.RabbitMq;
+
+namespace GpuExternalScaler.Sources.Tests.RabbitMq;
+
+/// <summary>T5: prefetch and automatic acknowledgement, from the consumer list and from events.</summary>
+public class ConsumerTests
+{
+    private static string Page(long consumers) => new PageText("n1").WithInfo().WithCounters().Queue("q", 0, 0, consumers).ToString();
+
+    [Theory]
+    [InlineData("10", 10, false)]
+    [InlineData("1 10 5", 10, false)]
+    [InlineData("10 0 5", 0, false)]
+    [InlineData("3 7!", 7, true)]
+    public void The_list_gives_the_largest_prefetch_no_limit_being_the_largest(string consumers, int prefetch, bool autoAck)
+    {
+        var harness = new BrokerHarness();
+        harness.Sweep(Page(3));
+        harness.ConsumersAreDue.Should().BeTrue();
+
+        harness.Consumers(List(consumers)).Succeeded.Should().BeTrue();
+
+        harness["q"].Should().BeEquivalentTo(new { Prefetch = prefetch, HasAutoAck = autoAck });
+        harness.Current.Choice.Prefetch.Should().Be(RabbitMqEndpoint.ManagementConsumers);
+        harness.Sweep(Page(3));
+        harness["q"].Prefetch.Should().Be(prefetch, "sweeps leave it alone");
+        harness.Wait(290);
+        harness.ConsumersAreDue.Should().BeFalse();
+        harness.Wait(8);
+        harness.ConsumersAreDue.Should().BeTrue();
+    }
+
+    [Fact]
+    public void A_new_list_replaces_the_old_one_and_a_broken_one_changes_nothing()
+    {
+        var harness = new BrokerHarness();
+        harness.Sweep(Page(1));
+        harness.Consumers(List("10 20!"));
+        harness.Consumers("[{\"ack_required\":true,").Reason.Should().Be(SourceReason.MalformedAnswer);
+        harness["q"].Should().BeEquivalentTo(new { Prefetch = 20, HasAutoAck = true });
+        harness.Consumers(List("5"));
+        harness["q"].Should().BeEquivalentTo(new { Prefetch = 5, HasAutoAck = false });
+        harness.Consumers("[]");
+        harness["q"].Prefetch.Should().BeNull();
+        harness.Current.Fault.Should().BeNull();
+    }
+
+    [Theory]
+    [InlineData("""[{"prefetch_count":1,"ack_required":true,"queue":{"name":"other","vhost":"/"}}]""")]
+    [InlineData("""[{"prefetch_count":"1","ack_required":true,"queue":{"name":"q","vhost":"/"}}]""")]
+    [InlineData("""[{"prefetch_count":-1,"ack_required":true,"queue":{"name":"q","vhost":"/"}}]""")]
+    [InlineData("""[{"prefetch_count":1,"ack_required":null,"queue":{"name":"q","vhost":"/"}}]""")]
+    [InlineData("""[{"prefetch_count":1,"ack_required":true,"queue":"q"},{"prefetch_count":1,"ack_required":true,"queue":{}},7,[[]],null]""")]
+    [InlineData("""[{"prefetch_count":1,"ack_required":true,"queue":{"name":["q"],"vhost":{"a":"/"}}}]""")]
+    public void Odd_entries_teach_nothing(string json)
+    {
+        var harness = new BrokerHarness();
+        harness.Sweep(Page(1));
+        harness.Consumers(json).Succeeded.Should().BeTrue();
+        harness["q"].Prefetch.Should().BeNull();
+        harness.Current.TryFindSlot("/", "other", out _).Should().BeFalse("the list adds no queues");
+    }
+
+    [Fact]
+    public void They_are_forgotten_when_the_consumers_are_known_to_be_gone()
+    {
+        var harness = new BrokerHarness();
+        harness.Sweep(Page(1));
+        harness.Consumers(List("10"));
+        harness.Sweep(Page(0));
+        harness["q"].Prefetch.Should().Be(10, "a page is some seconds old");
+        harness.Wait(10);
+        harness.Sweep(Page(0));
+        harness["q"].Prefetch.Should().BeNull();
+    }
+
+    [Fact]
+    public void Events_add_to_the_list_and_take_away_from_it()
+    {
+        var harness = new BrokerHarness(BrokerHarness.All);
+        harness.Sweep(Page(2));
+        harness.Events();
+        harness.Consumers(List("10 10!"));
+        harness.Wait(1);
+
+        harness.Events(Created("c1", 50));
+        harness.Sweep(Page(3));
+        harness["q"].Should().BeEquivalentTo(new { Prefetch = 50, HasAutoAck = true });
+        harness.Current.Choice.Prefetch.Should().Be(RabbitMqEndpoint.AmqpEvents);
+
+        harness.Events(Deleted("c1"), Deleted("old1"));
+        harness.Sweep(Page(1));
+        harness["q"].Prefetch.Should().Be(10);
+        harness.Events(Deleted("old2"));
+        harness.Sweep(Page(1));
+        harness["q"].Should().BeEquivalentTo(new { Prefetch = (int?)null, HasAutoAck = false });
+    }
+
+    [Fact]
+    public void Without_a_list_prefetch_is_known_when_all_consumers_are()
+    {
+        var harness = new BrokerHarness(BrokerHarness.All with { Management = null });
+        harness.Sweep(Page(2));
+        harness.Events(Created("c1", 5));
+        harness.Sweep(Page(2));
+        harness["q"].Prefetch.Should().BeNull("the other consumer may hold more");
+        harness.Events(Created("c2", 1));
+        harness.Sweep(Page(2));
+        harness["q"].Prefetch.Should().Be(5);
+    }
+
+    [Fact]
+    public void A_consumer_that_comes_before_its_queue_was_ever_seen_is_remembered_for_a_while()
+    {
+        var harness = new BrokerHarness(BrokerHarness.All);
+        harness.Sweep(new PageText("n1").WithInfo().Queue("other").ToString());
+        harness.Events(Created("c1", 4));
+        harness.Wait(4);
+        harness.Events();
+        harness.Sweep(Page(1));
+        harness.Events();
+        harness.Sweep(Page(1));
+        harness["q"].Prefetch.Should().Be(4);
+    }
+
+    [Fact]
+    public void A_refused_exchange_is_said_and_is_no_fault()
+    {
+        var harness = new BrokerHarness(BrokerHarness.All);
+        harness.Sweep(Page(1));
+        harness.Events(false, SourceReason.NotFound);
+        harness.Declare();
+        harness.Current.EventsFault!.Sentence.Should().Contain("amq.rabbitmq.event");
+        harness.Current.Fault.Should().BeNull();
+        harness.Events();
+        harness.Declare();
+        harness.Current.EventsFault.Should().BeNull();
+        harness.Wait(30);
+        harness.ConsumersAreDue.Should().BeTrue("what was before we listened is in the list alone");
+    }
+
+    private static ConsumerEvent Created(string id, int prefetch) => new(new QueueName("/", "q"), id, true, prefetch, false);
+
+    private static ConsumerEvent Deleted(string id) => new(new QueueName("/", "q"), id, false, 0, false);
+
+    /// <summary>Consumers by prefetch; an exclamation mark is automatic acknowledgement.</summary>
+    private static string List(string consumers) => "[" + string.Join(',', consumers.Split(' ').Select(static one =>
+        $$$"""{"ack_required":{{{(one.EndsWith('!') ? "false" : "true")}}},"prefetch_count":{{{one.TrimEnd('!')}}},"queue":{"name":"q","vhost":"/"}}""")) + "]";
+}

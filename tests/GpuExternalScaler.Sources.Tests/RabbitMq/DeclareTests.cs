@@ -1,0 +1,297 @@
+using System.Collections.Concurrent;
+using GpuExternalScaler.Sources.RabbitMq;
+using RabbitMQ.Client;
+using RabbitMQ.Client.Events;
+
+namespace GpuExternalScaler.Sources.Tests.RabbitMq;
+
+/// <summary>Passes of declares against a broker that does what no real one can be made to do at the right moment.</summary>
+public class DeclareTests
+{
+    private static readonly RabbitMqConnectionOptions Options = BrokerHarness.AmqpOnly;
+    private readonly FakeBroker _broker = new();
+    private readonly ShiftedTime _time = new();
+    private readonly QueueInterest _interest = new();
+
+    [Theory]
+    [InlineData(404, "NOT_FOUND - no queue 'q' in vhost '/'", DeclareResult.NoSuchQueue)]
+    [InlineData(404, "NOT_FOUND - home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or inaccessible", DeclareResult.Unreachable)]
+    [InlineData(404, "NOT_FOUND - queue 'q' in vhost '/' process is stopped by supervisor", DeclareResult.Unreachable)]
+    [InlineData(404, "", DeclareResult.Unreachable)]
+    [InlineData(403, "ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'u'", DeclareResult.Refused)]
+    [InlineData(405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost '/'", DeclareResult.Unreachable)]
+    [InlineData(320, "CONNECTION_FORCED - broker forced connection closure", DeclareResult.Lost)]
+    internal void What_the_broker_says_when_it_closes_a_channel(ushort code, string text, DeclareResult result)
+    {
+        AmqpChannel.Classify(new ShutdownEventArgs(ShutdownInitiator.Peer, code, text)).Should().Be(result);
+        AmqpChannel.Classify(new ShutdownEventArgs(ShutdownInitiator.Library, code, text)).Should().Be(DeclareResult.Lost);
+    }
+
+    [Fact]
+    public async Task A_refused_queue_costs_its_channel_and_no_other_queue()
+    {
+
+        var reader = Reader();
+        Want(Enumerable.Range(0, 100).Select(static i => i % 10 == 0 ? "gone" + i : "q" + i));
+        _broker.Answer = queue => new DeclareAnswer(queue.StartsWith("gone", StringComparison.Ordinal) ? DeclareResult.NoSuchQueue : DeclareResult.Found, 1, 1);
+
+        var pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None);
+
+        pass.Outcomes.Should().HaveCount(100);
+        pass.Outcomes.Count(static one => one.Answer.Result == DeclareResult.NoSuchQueue).Should().Be(10);
+        pass.Reasons.Should().BeEmpty();
+        _broker.Connections.Should().Be(1);
+        _broker.MostAtOnce.Should().BeLessThanOrEqualTo(VhostDeclarer.Channels);
+
+        // Channels are used again; queues that are not there are asked for only every ten seconds.
+        var channels = _broker.Channels;
+        _time.Shift(TimeSpan.FromSeconds(3));
+        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Outcomes.Should().HaveCount(90);
+        _broker.Channels.Should().BeLessThanOrEqualTo(Math.Max(channels, VhostDeclarer.Channels + 10));
+        _time.Shift(TimeSpan.FromSeconds(8));
+        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Outcomes.Should().HaveCount(100);
+    }
+
+    [Fact]
+    public async Task A_silent_broker_ends_the_pass_in_time_and_the_connection_with_it()
+    {
+        _broker.IsSilent = true;
+        var reader = Reader();
+        Want(Enumerable.Range(0, 1000).Select(static i => $"q{i}"));
+        var began = TimeProvider.System.GetTimestamp();
+
+        var pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None);
+
+        TimeProvider.System.GetElapsedTime(began).Should().BeLessThan(AmqpReader.PassLimit + AmqpReader.DeclareTimeout + TimeSpan.FromSeconds(1));
+        pass.Outcomes.Should().OnlyContain(static one => one.Answer.Result == DeclareResult.TimedOut);
+        pass.Reasons.Should().Equal(SourceReason.Timeout);
+        pass.IsConnected.Should().BeFalse();
+        _broker.Abandoned.Should().Be(1);
+
+        // Not again at once, ever more rarely, and everything is well once it speaks.
+        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Outcomes.Should().BeEmpty();
+        _broker.Connections.Should().Be(1);
+        _broker.IsSilent = false;
+        _time.Shift(TimeSpan.FromSeconds(3));
+        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Should().BeEquivalentTo(new { IsConnected = true, Reasons = Array.Empty<SourceReason>() });
+        _broker.Connections.Should().Be(2);
+    }
+
+    [Fact]
+    public async Task One_queue_that_never_answers_holds_up_no_other_and_is_not_asked_again_meanwhile()
+    {
+        var reader = Reader();
+        Want(["stuck", "a", "b"]);
+        _broker.Stuck = "stuck";
+
+        var pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None);
+        pass.Outcomes.Count(static one => one.Answer.Result == DeclareResult.Found).Should().Be(2);
+        pass.IsConnected.Should().BeTrue();
+        _time.Shift(TimeSpan.FromSeconds(3));
+        await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None);
+        _broker.Asked["stuck"].Should().Be(1);
+        _broker.Connections.Should().Be(1);
+        _broker.AbandonedChannels.Should().Be(0, "its number must not be used again while the broker still works on it");
+
+        _broker.Release();
+        await Until(() => _broker.AbandonedChannels == 1);
+        _time.Shift(TimeSpan.FromSeconds(3));
+        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Outcomes.Should().OnlyContain(static one => one.Answer.Result == DeclareResult.Found);
+    }
+
+    [Fact]
+    public async Task A_lost_connection_is_made_anew_ever_more_rarely()
+    {
+        var reader = Reader();
+        Want(["a"]);
+        _broker.Refusal = SourceReason.ConnectionRefused;
+        var attempts = new List<int>();
+        for (var second = 0; second < 40; second++)
+        {
+            var pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+            pass.Reasons.Should().Equal(SourceReason.ConnectionRefused);
+            if (_broker.Attempts > attempts.Count)
+            {
+                attempts.Add(second);
+            }
+
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        attempts.Should().Equal(0, 1, 3, 7, 15, 31);
+        _broker.Refusal = SourceReason.None;
+        _time.Shift(TimeSpan.FromSeconds(30));
+        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None)).Outcomes.Should().ContainSingle();
+    }
+
+    [Fact]
+    public async Task Only_configured_virtual_hosts_are_entered_and_otherwise_not_more_than_a_few()
+    {
+        var configured = Reader(Options with { Vhosts = ["/", "b"] });
+        _interest.Wanted = [new QueueName("/", "q"), new QueueName("b", "q"), new QueueName("c", "q")];
+        var pass = await configured.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+        pass.Outcomes.Select(static one => one.Queue.Vhost).Should().BeEquivalentTo("/", "b");
+        _broker.Vhosts.Should().BeEquivalentTo("/", "b");
+
+        _broker.Vhosts.Clear();
+        var any = Reader();
+        _interest.Wanted = [.. Enumerable.Range(0, 100).Select(static i => new QueueName($"v{i}", "q"))];
+        await any.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+        _broker.Vhosts.Should().HaveCount(AmqpReader.MostVhosts);
+    }
+
+    [Fact]
+    public async Task A_second_has_no_more_than_256_watched_queues_and_all_have_their_turn()
+    {
+        var reader = Reader();
+        var names = Enumerable.Range(0, 600).Select(static i => $"q{i}").ToList();
+        foreach (var name in names)
+        {
+            _interest.Watch(new QueueName("/", name));
+        }
+
+        _interest.PublishWatch();
+        for (var i = 0; i < 3; i++)
+        {
+            (await reader.DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None)).Asked.Should().Be(256);
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        _broker.Asked.Keys.Should().BeEquivalentTo(names);
+    }
+
+    [Fact]
+    public async Task With_nothing_to_ask_for_the_broker_is_still_reached()
+    {
+        var pass = await Reader().DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+        pass.Should().BeEquivalentTo(new { Asked = 0, IsConnected = true });
+        _broker.Vhosts.Should().Equal("/");
+    }
+
+    private static async Task Until(Func<bool> condition)
+    {
+        for (var i = 0; i < 500 && !condition(); i++)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(10), TimeProvider.System);
+        }
+
+        condition().Should().BeTrue();
+    }
+
+    private AmqpReader Reader(RabbitMqConnectionOptions? options = null) =>
+        new(options ?? Options, Options.Amqp!, _interest, _broker, new MonotonicClock(_time));
+
+    private void Want(IEnumerable<string> queues) => _interest.Wanted = [.. queues.Select(static queue => new QueueName("/", queue))];
+
+    /// <summary>Real time, with leaps.</summary>
+    private sealed class ShiftedTime : TimeProvider
+    {
+        private TimeSpan _shift;
+
+        public void Shift(TimeSpan by) => _shift += by;
+
+        public override long GetTimestamp() => base.GetTimestamp() + (long)(_shift.TotalSeconds * TimestampFrequency);
+    }
+
+    private sealed class FakeBroker : IAmqpConnector
+    {
+        private readonly TaskCompletionSource _released = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private int _now;
+        private int _channels;
+        private int _abandonedChannels;
+
+        public Func<string, DeclareAnswer> Answer { get; set; } = static _ => new DeclareAnswer(DeclareResult.Found, 1, 1);
+
+        public SourceReason Refusal { get; set; }
+
+        public bool IsSilent { get; set; }
+
+        public string? Stuck { get; set; }
+
+        public int Attempts { get; private set; }
+
+        public int Connections { get; private set; }
+
+        public int Abandoned { get; private set; }
+
+        public int Channels => _channels;
+
+        public int AbandonedChannels => _abandonedChannels;
+
+        public int MostAtOnce { get; private set; }
+
+        public List<string> Vhosts { get; } = [];
+
+        public ConcurrentDictionary<string, int> Asked { get; } = new(StringComparer.Ordinal);
+
+        public void Release() => _released.TrySetResult();
+
+        public Task<(SourceReason Reason, IAmqpConnection? Connection)> ConnectAsync(string vhost, CancellationToken cancellationToken)
+        {
+            Attempts++;
+            if (Refusal != SourceReason.None)
+            {
+                return Task.FromResult((Refusal, (IAmqpConnection?)null));
+            }
+
+            Connections++;
+            Vhosts.Add(vhost);
+            return Task.FromResult((SourceReason.None, (IAmqpConnection?)new Connection(this)));
+        }
+
+        private sealed class Connection(FakeBroker broker) : IAmqpConnection
+        {
+            public bool IsOpen { get; private set; } = true;
+
+            public Task<IAmqpChannel?> OpenChannelAsync(CancellationToken cancellationToken)
+            {
+                Interlocked.Increment(ref broker._channels);
+                return Task.FromResult<IAmqpChannel?>(new Channel(broker));
+            }
+
+            public Task<SourceReason> ListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken) =>
+                Task.FromResult(SourceReason.NotFound);
+
+            public void Abandon()
+            {
+                IsOpen = false;
+                broker.Abandoned++;
+            }
+        }
+
+        private sealed class Channel(FakeBroker broker) : IAmqpChannel
+        {
+            public bool IsUsable { get; private set; } = true;
+
+            public async Task<DeclareAnswer> DeclareAsync(string queue, CancellationToken cancellationToken)
+            {
+                broker.Asked.AddOrUpdate(queue, 1, static (_, count) => count + 1);
+                var now = Interlocked.Increment(ref broker._now);
+                broker.MostAtOnce = Math.Max(broker.MostAtOnce, now);
+                try
+                {
+                    await Task.Yield();
+                    if (broker.IsSilent)
+                    {
+                        await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken);
+                    }
+
+                    if (queue == broker.Stuck)
+                    {
+                        await broker._released.Task;
+                    }
+
+                    var answer = broker.Answer(queue);
+                    IsUsable = answer.Result == DeclareResult.Found;
+                    return answer;
+                }
+                finally
+                {
+                    Interlocked.Decrement(ref broker._now);
+                }
+            }
+
+            public void Abandon() => Interlocked.Increment(ref broker._abandonedChannels);
+        }
+    }
+}
