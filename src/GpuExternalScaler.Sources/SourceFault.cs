@@ -69,6 +69,9 @@ public enum SourceReason : byte
     /// <summary>The endpoint in use can list no queues, so a pattern finds none.</summary>
     CannotList,
 
+    /// <summary>The management API shows the user no consumers although there are some: it needs the tag <c>monitoring</c>.</summary>
+    ConsumersHidden,
+
     /// <summary>A defect of this program; the sentence names the exception's type.</summary>
     Unexpected,
 }
@@ -101,6 +104,7 @@ public static class SourceReasonCodes
         SourceReason.StatisticsMissing => "statistics_missing",
         SourceReason.QueueUnreachable => "queue_unreachable",
         SourceReason.CannotList => "cannot_list",
+        SourceReason.ConsumersHidden => "consumers_hidden",
         _ => "unexpected",
     };
 }

@@ -77,6 +77,11 @@ public sealed class BrokerReadings
     public SourceFault? EventsFault => _status.EventsFault;
 
     /// <summary>
+    /// Why the consumer list could not be used, or null. No fault of the connection: prefetch only helps to interpret.
+    /// </summary>
+    public SourceFault? ConsumersFault => _status.ConsumersFault;
+
+    /// <summary>
     /// Set where the connection has nothing that lists queues, so that a pattern matches only what was known before:
     /// says so. No fault of the connection for those who name their queues.
     /// </summary>
@@ -182,6 +187,8 @@ internal sealed record BrokerStatus
     public SourceFault? AmqpFault { get; init; }
 
     public SourceFault? EventsFault { get; init; }
+
+    public SourceFault? ConsumersFault { get; init; }
 
     public SourceFault? ListFault { get; init; }
 

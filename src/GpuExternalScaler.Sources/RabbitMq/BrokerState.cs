@@ -68,6 +68,7 @@ internal sealed class BrokerState
     private int _argumentsKnownFor;
     private bool _eventsOpen;
     private bool _consumersAreDoubtful;
+    private bool _consumersWereShort;
     private DateTimeOffset? _completeSince;
     private bool _metricsSwept;
     private bool _metricsSucceeded;
@@ -503,23 +504,35 @@ internal sealed class BrokerState
             var faults = new List<SourceFault>();
             var listed = new List<(int Slot, int Prefetch, bool IsAutoAck)>();
             var reason = answer.Reason;
+            var count = 0;
             if (reason == SourceReason.None
-                && !ConsumerList.Read(answer.Body, _table, (slot, prefetch, isAutoAck) => listed.Add((slot, prefetch, isAutoAck)), out _))
+                && !ConsumerList.Read(answer.Body, _table, (slot, prefetch, isAutoAck) => listed.Add((slot, prefetch, isAutoAck)), out count))
             {
                 reason = SourceReason.MalformedAnswer;
             }
 
-            if (reason == SourceReason.None)
-            {
-                TakeConsumers(listed, startedAt);
-                _consumersSucceededAt = startedAt;
-                _consumersAreDoubtful = false;
-            }
-            else
+            if (reason != SourceReason.None)
             {
                 faults.Add(Fault(RabbitMqEndpoint.ManagementConsumers, endpoint, reason, answer.Status, now));
             }
+            else if (count == 0 && AnyConsumers())
+            {
+                // With the tag management alone a user is shown its own consumers: an empty list means nothing.
+                reason = SourceReason.ConsumersHidden;
+            }
+            else
+            {
+                var isShort = TakeConsumers(listed, startedAt);
+                _consumersSucceededAt = startedAt;
+                _consumersAreDoubtful = isShort && !_consumersWereShort;
+                _consumersWereShort = isShort;
+            }
 
+            _status = _status with
+            {
+                ConsumersFault = reason == SourceReason.None ? null
+                    : Fault(RabbitMqEndpoint.ManagementConsumers, endpoint, reason, answer.Status, _status.ConsumersFault?.Since ?? now),
+            };
             Publish(now);
             return new SweepOutcome
             {
@@ -630,7 +643,11 @@ internal sealed class BrokerState
         }
     }
 
-    private void TakeConsumers(List<(int Slot, int Prefetch, bool IsAutoAck)> listed, DateTimeOffset startedAt)
+    /// <summary>
+    /// Replaces what is known of consumers by a list. True if the list has fewer than a queue has: because it is some
+    /// seconds older, or because the user is shown only its own.
+    /// </summary>
+    private bool TakeConsumers(List<(int Slot, int Prefetch, bool IsAutoAck)> listed, DateTimeOffset startedAt)
     {
         foreach (ref var entry in _table.Entries)
         {
@@ -642,6 +659,31 @@ internal sealed class BrokerState
             ref var entry = ref _table.Entries[slot];
             (entry.Consumers ??= new QueueConsumers()).AddListed(prefetch, isAutoAck, startedAt);
         }
+
+        var isShort = false;
+        foreach (ref var entry in _table.Entries)
+        {
+            if (entry.Consumers is { } consumers)
+            {
+                consumers.IsWhole = consumers.Count >= entry.Reading.Consumers;
+                isShort |= !consumers.IsWhole;
+            }
+        }
+
+        return isShort;
+    }
+
+    private bool AnyConsumers()
+    {
+        foreach (ref var entry in _table.Entries)
+        {
+            if (entry.Reading is { Presence: QueuePresence.Present, Consumers: > 0 })
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private static TimeSpan Max(TimeSpan a, TimeSpan b) => a > b ? a : b;
@@ -1186,8 +1228,9 @@ internal sealed class BrokerState
             return;
         }
 
-        // Of some consumers the largest prefetch is only known when all of them are.
-        var prefetch = areCounted && consumers.Count < reading.Consumers && !consumers.IsFromList ? null : consumers.Prefetch;
+        // Of some consumers the largest prefetch is only known when all of them are. Those that came since a list that was
+        // whole are taken to be like the others.
+        var prefetch = areCounted && consumers.Count < reading.Consumers && !consumers.IsWhole ? null : consumers.Prefetch;
         if (prefetch != reading.Prefetch || consumers.HasAutoAck != reading.HasAutoAck)
         {
             entry.Reading = reading with { Prefetch = prefetch, HasAutoAck = consumers.HasAutoAck };

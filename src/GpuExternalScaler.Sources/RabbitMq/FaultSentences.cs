@@ -39,6 +39,7 @@ internal sealed class FaultSentences(RabbitMqConnectionOptions options)
             SourceReason.NotFound when isAmqp => $"{subject} has no such virtual host, or the user may not use it.",
             SourceReason.MalformedAnswer when isAmqp => $"{subject} does not speak AMQP 0-9-1.",
             SourceReason.QueueUnreachable => $"{subject} knows a queue but not its figures: its node is down, or it is exclusive to another connection.",
+            SourceReason.ConsumersHidden => $"{subject} shows the user no consumers but its own; to learn their prefetch it needs the tag monitoring.",
             SourceReason.CannotList => $"{subject} is all there is to read, and it cannot list queues: a queueRegex finds only those that were known before. Configure metrics or management.",
             SourceReason.Unauthorized => kind == RabbitMqEndpoint.Metrics
                 ? $"{subject} demands credentials (HTTP 401)."

@@ -18,8 +18,8 @@ internal sealed class QueueConsumers
     /// <summary>Consumers known.</summary>
     public int Count => _listed + _known.Count;
 
-    /// <summary>Whether some of it is of a list, which is of all consumers there were.</summary>
-    public bool IsFromList => _listed > 0;
+    /// <summary>Whether the newest list was of all consumers that the queue had.</summary>
+    public bool IsWhole { get; set; }
 
     /// <summary>When something was last learned.</summary>
     public DateTimeOffset ChangedAt { get; private set; }
@@ -82,6 +82,8 @@ internal sealed class QueueConsumers
             {
                 _listed--;
             }
+
+            IsWhole &= _listed > 0;
         }
         else if (_known.Count < MostKnown)
         {

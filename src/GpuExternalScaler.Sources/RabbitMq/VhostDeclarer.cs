@@ -55,7 +55,9 @@ internal sealed class VhostDeclarer(IAmqpConnector connector, string vhost, Mono
             return false;
         }
 
+        // The delay before the next attempt is kept until a pass succeeds: a broker may let us in and then say nothing.
         _connection = connection;
+        Reason = SourceReason.None;
         return true;
     }
 

@@ -177,11 +177,17 @@ public sealed class AmqpTests(UnhurriedBroker unhurried) : IClassFixture<Unhurri
         await _driver.WaitForGaugesAsync(_queue, consumers: 2);
         await _driver.WaitForGaugesAsync(single, consumers: 3);
         await Eventually.SeesAsync(() => _broker.Management.GetStringAsync(new Uri("api/consumers", UriKind.Relative)), text => text.Contains(single, StringComparison.Ordinal), "the broker's list");
-        var source = Start(Metrics with { Management = Management, Amqp = AsScaler });
+        var hidden = Start(Metrics with { Management = Management, Amqp = AsScaler });
+        var source = Start(Metrics with { Management = Management with { Username = RabbitMqBroker.AdminUser, PasswordFile = _broker.AdminPasswordFile }, Amqp = AsScaler });
 
         await ReadsAsync(source, _queue, static reading => reading is { Prefetch: 9, HasAutoAck: false, IsSingleActive: false, Consumers: 2 }, "a prefetch of 9");
         await ReadsAsync(source, single, static reading => reading is { Prefetch: 3, IsSingleActive: true, Consumers: 3 }, "one working of three");
         source.Current.Choice.Prefetch.Should().Be(RabbitMqEndpoint.ManagementConsumers);
+
+        // A user with the tag management is shown no consumers but its own.
+        await Eventually.IsTrueAsync(() => hidden.Current.ConsumersFault?.Reason == SourceReason.ConsumersHidden, "what is hidden");
+        hidden.Current.Fault.Should().BeNull();
+        hidden.Current.Read("/", _queue).Prefetch.Should().BeNull();
     }
 
     [Fact]

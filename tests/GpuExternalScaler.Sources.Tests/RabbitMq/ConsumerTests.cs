@@ -15,14 +15,14 @@ public class ConsumerTests
     public void The_list_gives_the_largest_prefetch_no_limit_being_the_largest(string consumers, int prefetch, bool autoAck)
     {
         var harness = new BrokerHarness();
-        harness.Sweep(Page(3));
+        harness.Sweep(Page(consumers.Split(' ').Length));
         harness.ConsumersAreDue.Should().BeTrue();
 
         harness.Consumers(List(consumers)).Succeeded.Should().BeTrue();
 
         harness["q"].Should().BeEquivalentTo(new { Prefetch = prefetch, HasAutoAck = autoAck });
         harness.Current.Choice.Prefetch.Should().Be(RabbitMqEndpoint.ManagementConsumers);
-        harness.Sweep(Page(3));
+        harness.Sweep(Page(9));
         harness["q"].Prefetch.Should().Be(prefetch, "sweeps leave it alone");
         harness.Wait(290);
         harness.ConsumersAreDue.Should().BeFalse();
@@ -40,9 +40,30 @@ public class ConsumerTests
         harness["q"].Should().BeEquivalentTo(new { Prefetch = 20, HasAutoAck = true });
         harness.Consumers(List("5"));
         harness["q"].Should().BeEquivalentTo(new { Prefetch = 5, HasAutoAck = false });
-        harness.Consumers("[]");
+        harness.Consumers("""[{"ack_required":true,"prefetch_count":1,"queue":{"name":"other","vhost":"/"}}]""");
         harness["q"].Prefetch.Should().BeNull();
         harness.Current.Fault.Should().BeNull();
+    }
+
+    /// <summary>As 3.10.8 answers a user with the tag management: an empty list, or its own consumers.</summary>
+    [Fact]
+    public void T6_a_list_without_consumers_that_there_are_teaches_nothing()
+    {
+        var harness = new BrokerHarness();
+        harness.Sweep(Page(3));
+        harness.Consumers("[]").Faults.Should().BeEmpty();
+        harness.Current.Choice.Prefetch.Should().Be(RabbitMqEndpoint.None);
+        harness.Current.ConsumersFault!.Reason.Should().Be(SourceReason.ConsumersHidden);
+        harness.Current.Fault.Should().BeNull();
+
+        harness.Consumers(List("1"));
+        harness["q"].Prefetch.Should().BeNull("two of three may hold more");
+        harness.Current.ConsumersFault.Should().BeNull();
+        harness.Wait(30);
+        harness.ConsumersAreDue.Should().BeTrue("it may merely have been a little older than the page");
+        harness.Consumers(List("1"));
+        harness.Wait(30);
+        harness.ConsumersAreDue.Should().BeFalse("it was not");
     }
 
     [Theory]

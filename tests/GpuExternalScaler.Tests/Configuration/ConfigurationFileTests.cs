@@ -1,5 +1,6 @@
 using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Scaling.Policy;
+using GpuExternalScaler.Sources.RabbitMq;
 
 namespace GpuExternalScaler.Tests.Configuration;
 
@@ -38,12 +39,21 @@ public class ConfigurationFileTests
                   passwordFile: /secrets/password
                   caFile: /secrets/ca.crt
                   interval: 15s
+                amqp:
+                  url: amqps://rabbitmq.mq
+                  username: scaler
+                  passwordFile: /secrets/password
+                  caFile: /secrets/ca.crt
+                  interval: 500ms
+                  eventVhost: events
                 interval: 3s
                 staleAfter: 30s
                 vhosts: ["/", genai]
                 namespaces: [genai, "team-*"]
               second:
                 metrics: { dns: rabbitmq-nodes.mq.svc:15692 }
+              third:
+                amqp: { url: "amqp://rabbitmq.mq:5673/" }
             limits: { workloads: 500, metadataBytes: 4096 }
             evaluation: { interval: 500ms, forgetAfter: 5m }
             log: { format: json, level: warning }
@@ -74,10 +84,21 @@ public class ConfigurationFileTests
         main.Management.PasswordFile.Should().Be("/secrets/password");
         main.Management.CaFile.Should().Be("/secrets/ca.crt");
         main.ManagementInterval.Should().Be(TimeSpan.FromSeconds(15));
+        main.Amqp.Should().Be(new RabbitMqAmqpOptions
+        {
+            Url = new Uri("amqps://rabbitmq.mq"),
+            Username = "scaler",
+            PasswordFile = "/secrets/password",
+            CaFile = "/secrets/ca.crt",
+            Interval = TimeSpan.FromMilliseconds(500),
+            EventVhost = "events",
+        });
         main.Interval.Should().Be(TimeSpan.FromSeconds(3));
         main.StaleAfter.Should().Be(TimeSpan.FromSeconds(30));
         main.Vhosts.Should().Equal("/", "genai");
         options.RabbitMq["second"].Connection.MetricsDns!.Value.ToString().Should().Be("rabbitmq-nodes.mq.svc:15692");
+        options.RabbitMq["second"].Connection.Amqp.Should().BeNull();
+        options.RabbitMq["third"].Connection.Amqp!.Interval.Should().Be(TimeSpan.FromSeconds(1));
     }
 
     [Theory]
@@ -97,7 +118,14 @@ public class ConfigurationFileTests
     [InlineData("listen:\n  grpc: nine", 2, 9, "listen.grpc: must be an address and a port, such as 0.0.0.0:9090")]
     [InlineData("listen: { grpc: \"0.0.0.0:9\", http: \"0.0.0.0:9\" }", 1, 36, "listen.http: must be another port than grpc: KEDA speaks HTTP/2 with prior knowledge, probes do not")]
     [InlineData("rabbitmq: 5", 1, 11, "rabbitmq: must be a section of keys")]
-    [InlineData("rabbitmq:\n  main: {}", 2, 9, "rabbitmq.main.metrics: a connection needs metrics (preferred), management, or both")]
+    [InlineData("rabbitmq:\n  main: {}", 2, 9, "rabbitmq.main.metrics: a connection needs metrics (preferred), management or amqp; any one is enough")]
+    [InlineData("rabbitmq: { m: { amqp: { url: \"http://x\" } } }", 1, 31, "rabbitmq.m.amqp.url: must be an amqp or amqps URL of host and port alone; virtual hosts come from vhosts and triggers")]
+    [InlineData("rabbitmq: { m: { amqp: { url: \"amqp://x/genai\" } } }", 1, 31, "rabbitmq.m.amqp.url: must be an amqp or amqps URL of host and port alone; virtual hosts come from vhosts and triggers")]
+    [InlineData("rabbitmq: { m: { amqp: { url: \"amqps://u:s3cret@x\" } } }", 1, 31, "rabbitmq.m.amqp.url: must not hold credentials; use username and passwordFile")]
+    [InlineData("rabbitmq: { m: { amqp: { interval: 1s } } }", 1, 24, "rabbitmq.m.amqp.url: is required: the broker's address, such as amqps://rabbitmq.mq:5671")]
+    [InlineData("rabbitmq: { m: { amqp: { url: \"amqp://x\", passwordFile: p } } }", 1, 24, "rabbitmq.m.amqp.username: username and passwordFile go together")]
+    [InlineData("rabbitmq: { m: { amqp: { url: \"amqp://x\", interval: 2m } } }", 1, 53, "rabbitmq.m.amqp.interval: must be a duration such as 2s or 1m30s, from 0.1 s to 60 s")]
+    [InlineData("rabbitmq: { m: { amqp: { url: \"amqp://x\", vhost: a } } }", 1, 43, "rabbitmq.m.amqp.vhost: unknown key; *")]
     [InlineData("rabbitmq: { m: { metrics: { urls: [\"ftp://x\"] } } }", 1, 35, "rabbitmq.m.metrics.urls: must be an http or https URL without query")]
     [InlineData("rabbitmq: { m: { metrics: { urls: [\"http://u:s3cret@x\"] } } }", 1, 35, "rabbitmq.m.metrics.urls: must not hold credentials; use username and passwordFile")]
     [InlineData("rabbitmq: { m: { metrics: { dns: nowhere } } }", 1, 34, "rabbitmq.m.metrics.dns: must be a host name and a port, such as rabbitmq-nodes.mq.svc:15692")]
