@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Text;
 
 namespace GpuExternalScaler.Sources.RabbitMq;
 
@@ -163,7 +164,7 @@ internal sealed class AmqpReader(
         for (var i = 0; i < _queues.Count; i++)
         {
             var queue = _queues[(int)((uint)(i + _offset) % (uint)_queues.Count)];
-            if (!_absentAt.ContainsKey(queue) && TryUse(queue.Vhost, now))
+            if (!_absentAt.ContainsKey(queue) && CanBeDeclared(queue.Name) && CanBeDeclared(queue.Vhost) && TryUse(queue.Vhost, now))
             {
                 asked++;
                 (byVhost.TryGetValue(queue.Vhost, out var list) ? list : byVhost[queue.Vhost] = []).Add(queue);
@@ -182,6 +183,13 @@ internal sealed class AmqpReader(
 
         return byVhost;
     }
+
+    /// <summary>
+    /// Whether a name from a trigger may be put on the wire: AMQP has no longer ones, and takes an empty one for the queue
+    /// that the channel declared last.
+    /// </summary>
+    private static bool CanBeDeclared(string name) =>
+        name.Length > 0 && Encoding.UTF8.GetByteCount(name) <= QueueTable.LongestName;
 
     /// <summary>Whether a virtual host is one the operator lets us read, and there is room for its connection.</summary>
     private bool TryUse(string name, DateTimeOffset now)

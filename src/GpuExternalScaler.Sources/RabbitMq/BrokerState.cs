@@ -10,7 +10,7 @@ internal readonly record struct NodeAnswer(string Endpoint, EndpointAnswer Answe
 /// what stands in for them (<see cref="FallbackGauges"/>). Does no I/O; its lock is held for the milliseconds one answer
 /// takes to read.
 /// </summary>
-internal sealed class BrokerState
+internal sealed partial class BrokerState
 {
     /// <summary>Failed sweeps in a row after which the management list steps in.</summary>
     internal const int FailuresBeforeFallback = 3;
@@ -34,11 +34,6 @@ internal sealed class BrokerState
     /// <summary>The same after queues have appeared.</summary>
     internal static readonly TimeSpan NewArgumentsInterval = TimeSpan.FromSeconds(30);
 
-    /// <summary>How often the consumer list is read (T5).</summary>
-    internal static readonly TimeSpan ConsumersInterval = TimeSpan.FromMinutes(5);
-
-    private const int MostEarlyEvents = 1000;
-
     private readonly Lock _gate = new();
     private readonly RabbitMqConnectionOptions _options;
     private readonly FaultSentences _sentences;
@@ -50,7 +45,7 @@ internal sealed class BrokerState
     private readonly ManagementList _list = new();
     private readonly ManagementList _totals = new();
     private readonly FallbackGauges _fallback;
-    private readonly List<(ConsumerEvent Event, DateTimeOffset At)> _earlyEvents = [];
+    private readonly ConsumerKnowledge _consumers;
     private readonly CounterTrack _listTrack = new(countFromZero: false);
 
     private BrokerReadings _current;
@@ -63,12 +58,7 @@ internal sealed class BrokerState
     private DateTimeOffset _listSucceededAt;
     private DateTimeOffset _declaredAt;
     private DateTimeOffset _argumentsAt;
-    private DateTimeOffset _consumersStartedAt;
-    private DateTimeOffset _consumersSucceededAt;
     private int _argumentsKnownFor;
-    private bool _eventsOpen;
-    private bool _consumersAreDoubtful;
-    private bool _consumersWereShort;
     private DateTimeOffset? _completeSince;
     private bool _metricsSwept;
     private bool _metricsSucceeded;
@@ -83,6 +73,7 @@ internal sealed class BrokerState
         _sentences = new FaultSentences(options);
         _fallback = new FallbackGauges(options);
         _table = table ?? new QueueTable();
+        _consumers = new ConsumerKnowledge(_table);
         _status = new BrokerStatus { Connection = options.Name, Vhosts = options.Vhosts };
         if (options is { HasMetrics: false, Management: null, Amqp: { } amqp })
         {
@@ -137,59 +128,6 @@ internal sealed class BrokerState
                 : !_metricsHaveInfo && sinceLast >= KindsInterval;
         }
     }
-
-    /// <summary>
-    /// Whether the list of totals should be read now: as a stand-in for the metrics, or because nothing else tells how
-    /// queues were declared.
-    /// </summary>
-    public bool TotalsAreDue(DateTimeOffset now)
-    {
-        lock (_gate)
-        {
-            if (_options.Management is null || (_options.HasMetrics && !_metricsSwept))
-            {
-                return false;
-            }
-
-            if (FallbackFillsGaps)
-            {
-                // Without declares only the list knows consumers, and totals before it would be gauges without any.
-                return (_options.Amqp is not null || _listStartedAt != default)
-                    && now - _totalsStartedAt >= _options.TotalsInterval - (_options.Interval / 2);
-            }
-
-            var hasNewQueues = _table.Count != _argumentsKnownFor;
-            return !ListIsNeeded
-                && now - Max(_argumentsAt, _totalsStartedAt) >= (hasNewQueues ? NewArgumentsInterval : ArgumentsInterval);
-        }
-    }
-
-    /// <summary>Whether the consumer list should be read now.</summary>
-    public bool ConsumersAreDue(DateTimeOffset now)
-    {
-        lock (_gate)
-        {
-            // It only tells of queues that are known.
-            return _options.Management is not null
-                && _status.LastSuccessAt != default
-                && now - _consumersStartedAt >= (_consumersAreDoubtful ? NewArgumentsInterval : ConsumersInterval);
-        }
-    }
-
-    /// <summary>Whether passive declares stand in for the metrics, so that all wanted queues must be asked for.</summary>
-    public bool DeclaresServeGauges
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return FallbackFillsGaps && (!_options.HasMetrics || _metricsSwept);
-            }
-        }
-    }
-
-    /// <summary>Time between two passes over all wanted queues while declares stand in for the metrics.</summary>
-    public TimeSpan DeclareAllInterval => _fallback.AmqpInterval;
 
     /// <summary>Takes the answers of one sweep over the nodes.</summary>
     /// <param name="startedAt">When the sweep began, name resolution included.</param>
@@ -354,239 +292,6 @@ internal sealed class BrokerState
         }
     }
 
-    /// <summary>Takes the answers of one read of the list of totals.</summary>
-    /// <param name="startedAt">When the read began.</param>
-    /// <param name="now">Now.</param>
-    /// <param name="endpoint"><c>host:port</c>, for sentences.</param>
-    /// <param name="answers">One per virtual host, or one for all.</param>
-    public SweepOutcome ApplyTotals(
-        DateTimeOffset startedAt, DateTimeOffset now, string endpoint, IReadOnlyList<EndpointAnswer> answers)
-    {
-        lock (_gate)
-        {
-            _totalsStartedAt = startedAt;
-            var faults = new List<SourceFault>();
-            var since = _status.TotalsFault?.Since ?? now;
-            var bytes = ReadLists(_totals, RabbitMqEndpoint.ManagementTotals, answers, now, endpoint, faults, since);
-            var answered = answers.Count - faults.Count;
-            if (faults.Count == 0 && _totals.QueuesWithTotals == 0)
-            {
-                var reason = _totals.Queues == 0 ? SourceReason.NoQueuesVisible : SourceReason.StatisticsMissing;
-                faults.Add(Fault(RabbitMqEndpoint.ManagementTotals, endpoint, reason, 0, since));
-            }
-
-            var succeeded = _totals.QueuesWithTotals > 0;
-            var complete = succeeded && faults.Count == 0 && _totals.BadEntries == 0;
-            var visible = complete ? VisibleVhosts(_totals) : null;
-            SetTotalsReadings(startedAt, now, visible);
-            NoteArguments(_totals, faults.Count, startedAt);
-            if (succeeded)
-            {
-                _totalsSucceededAt = startedAt;
-                _status = _status with { LastSuccessAt = Max(startedAt, _status.LastSuccessAt) };
-            }
-
-            _status = _status with
-            {
-                LastSweepStartedAt = Max(startedAt, _status.LastSweepStartedAt),
-                TotalsFault = faults.Count == 0 ? null : Summarise(faults),
-            };
-            if (complete && FallbackServesGauges)
-            {
-                _status = _status with
-                {
-                    CompleteSweepAt = startedAt,
-                    CompleteVhosts = visible,
-                    CompleteFreshFor = _fallback.TotalsFreshFor,
-                    CompleteStaleAfter = _fallback.TotalsStaleAfter,
-                };
-            }
-
-            Publish(now);
-            return new SweepOutcome
-            {
-                Connection = _options.Name,
-                Endpoint = RabbitMqEndpoint.ManagementTotals,
-                StartedAt = startedAt,
-                Duration = now - startedAt,
-                Bytes = bytes,
-                Queues = _totals.QueuesWithTotals,
-                Asked = answers.Count,
-                Answered = answered,
-                BadSamples = _totals.BadEntries + _totals.BadValues,
-                Succeeded = succeeded,
-                IsComplete = complete,
-                Faults = faults,
-                Choice = _status.Choice,
-            };
-        }
-    }
-
-    /// <summary>Takes the answer of one pass of declares.</summary>
-    public SweepOutcome ApplyDeclares(DeclarePass pass, string endpoint, DateTimeOffset now)
-    {
-        lock (_gate)
-        {
-            var faults = new List<SourceFault>();
-            var since = _status.AmqpFault?.Since ?? now;
-            var reasons = new HashSet<SourceReason>(pass.Reasons);
-            var mayServe = FallbackFillsGaps && (!_options.HasMetrics || _metricsSwept);
-            var found = 0;
-            foreach (var (queue, answer, at) in pass.Outcomes)
-            {
-                switch (answer.Result)
-                {
-                    case DeclareResult.Found:
-                        found++;
-                        if (_table.Intern(in queue, now) is >= 0 and var slot)
-                        {
-                            _fallback.TakeDeclared(ref _table.Entries[slot], answer.Ready, answer.Consumers, at, mayServe);
-                        }
-
-                        break;
-                    case DeclareResult.NoSuchQueue:
-                        if (_table.Intern(in queue, now) is >= 0 and var gone)
-                        {
-                            _fallback.TakeNoSuchQueue(ref _table.Entries[gone], at);
-                        }
-
-                        break;
-                    case DeclareResult.Unreachable:
-                        reasons.Add(SourceReason.QueueUnreachable);
-                        break;
-                    case DeclareResult.Refused:
-                        reasons.Add(SourceReason.Forbidden);
-                        break;
-                    case DeclareResult.TimedOut:
-                        reasons.Add(SourceReason.Timeout);
-                        break;
-                    default:
-                        reasons.Add(SourceReason.ConnectionFailed);
-                        break;
-                }
-            }
-
-            faults.AddRange(reasons.Select(reason => Fault(RabbitMqEndpoint.Amqp, endpoint, reason, 0, since)));
-            if (pass.IsConnected)
-            {
-                _declaredAt = pass.StartedAt;
-                _status = _status with { LastSuccessAt = Max(pass.StartedAt, _status.LastSuccessAt) };
-            }
-
-            _status = _status with
-            {
-                LastSweepStartedAt = Max(pass.StartedAt, _status.LastSweepStartedAt),
-                AmqpFault = faults.Count == 0 ? null : Summarise(faults),
-            };
-            Publish(now);
-            return new SweepOutcome
-            {
-                Connection = _options.Name,
-                Endpoint = RabbitMqEndpoint.Amqp,
-                StartedAt = pass.StartedAt,
-                Duration = now - pass.StartedAt,
-                Queues = found,
-                Asked = pass.Asked,
-                Answered = pass.Outcomes.Count,
-                Succeeded = pass.IsConnected,
-                Faults = faults,
-                Choice = _status.Choice,
-            };
-        }
-    }
-
-    /// <summary>Takes the answer of one read of the consumer list (T5).</summary>
-    public SweepOutcome ApplyConsumers(DateTimeOffset startedAt, DateTimeOffset now, string endpoint, EndpointAnswer answer)
-    {
-        lock (_gate)
-        {
-            _consumersStartedAt = startedAt;
-            var faults = new List<SourceFault>();
-            var listed = new List<(int Slot, int Prefetch, bool IsAutoAck)>();
-            var reason = answer.Reason;
-            var count = 0;
-            if (reason == SourceReason.None
-                && !ConsumerList.Read(answer.Body, _table, (slot, prefetch, isAutoAck) => listed.Add((slot, prefetch, isAutoAck)), out count))
-            {
-                reason = SourceReason.MalformedAnswer;
-            }
-
-            if (reason != SourceReason.None)
-            {
-                faults.Add(Fault(RabbitMqEndpoint.ManagementConsumers, endpoint, reason, answer.Status, now));
-            }
-            else if (count == 0 && AnyConsumers())
-            {
-                // With the tag management alone a user is shown its own consumers: an empty list means nothing.
-                reason = SourceReason.ConsumersHidden;
-            }
-            else
-            {
-                var isShort = TakeConsumers(listed, startedAt);
-                _consumersSucceededAt = startedAt;
-                _consumersAreDoubtful = isShort && !_consumersWereShort;
-                _consumersWereShort = isShort;
-            }
-
-            _status = _status with
-            {
-                ConsumersFault = reason == SourceReason.None ? null
-                    : Fault(RabbitMqEndpoint.ManagementConsumers, endpoint, reason, answer.Status, _status.ConsumersFault?.Since ?? now),
-            };
-            Publish(now);
-            return new SweepOutcome
-            {
-                Connection = _options.Name,
-                Endpoint = RabbitMqEndpoint.ManagementConsumers,
-                StartedAt = startedAt,
-                Duration = now - startedAt,
-                Bytes = answer.Body.Length,
-                Queues = listed.Select(static one => one.Slot).Distinct().Count(),
-                Asked = 1,
-                Answered = 1 - faults.Count,
-                Succeeded = faults.Count == 0,
-                Faults = faults,
-                Choice = _status.Choice,
-            };
-        }
-    }
-
-    /// <summary>Takes consumer events (T5). Published with the next sweep.</summary>
-    /// <param name="events">In the order in which they came.</param>
-    /// <param name="isOpen">Whether more would come.</param>
-    /// <param name="isWhole">False if some were lost: then only the list can tell.</param>
-    /// <param name="reason">Why no events come.</param>
-    /// <param name="endpoint"><c>host:port</c>, for sentences.</param>
-    /// <param name="now">Now.</param>
-    public void ApplyConsumerEvents(
-        IReadOnlyList<ConsumerEvent> events, bool isOpen, bool isWhole, SourceReason reason, string endpoint, DateTimeOffset now)
-    {
-        lock (_gate)
-        {
-            // What happened before we listened, or while nobody did, is in the list alone.
-            _consumersAreDoubtful |= !isWhole || isOpen != _eventsOpen;
-            _eventsOpen = isOpen;
-            _status = _status with
-            {
-                EventsFault = reason == SourceReason.None ? null
-                    : Fault(RabbitMqEndpoint.AmqpEvents, endpoint, reason, 0, _status.EventsFault?.Since ?? now),
-            };
-
-            // Consumers often come a moment after their queue, which no sweep has shown yet.
-            var early = _earlyEvents.ToArray();
-            _earlyEvents.Clear();
-            foreach (var (one, at) in early)
-            {
-                TakeEvent(in one, at, now);
-            }
-
-            foreach (var one in events)
-            {
-                TakeEvent(in one, now, now);
-            }
-        }
-    }
-
     /// <summary>Records a sweep that ended in an exception of ours.</summary>
     public SweepOutcome ApplyDefect(RabbitMqEndpoint kind, DateTimeOffset startedAt, DateTimeOffset now, Exception exception)
     {
@@ -609,7 +314,7 @@ internal sealed class BrokerState
                     _totalsStartedAt = startedAt;
                     break;
                 case RabbitMqEndpoint.ManagementConsumers:
-                    _consumersStartedAt = startedAt;
+                    _consumers.NoteDefect(startedAt);
                     break;
                 default:
                     break;
@@ -627,63 +332,6 @@ internal sealed class BrokerState
                 Choice = _status.Choice,
             };
         }
-    }
-
-    private void TakeEvent(in ConsumerEvent one, DateTimeOffset at, DateTimeOffset now)
-    {
-        if (_table.TryFind(one.Queue, out var slot))
-        {
-            ref var entry = ref _table.Entries[slot];
-            (entry.Consumers ??= new QueueConsumers()).Take(in one, at);
-        }
-        else if (now - at <= StatisticsLag && _earlyEvents.Count < MostEarlyEvents)
-        {
-            // Not remembered for ever: programs that declare a queue per reply make many that no sweep ever shows.
-            _earlyEvents.Add((one, at));
-        }
-    }
-
-    /// <summary>
-    /// Replaces what is known of consumers by a list. True if the list has fewer than a queue has: because it is some
-    /// seconds older, or because the user is shown only its own.
-    /// </summary>
-    private bool TakeConsumers(List<(int Slot, int Prefetch, bool IsAutoAck)> listed, DateTimeOffset startedAt)
-    {
-        foreach (ref var entry in _table.Entries)
-        {
-            entry.Consumers?.BeginList(startedAt);
-        }
-
-        foreach (var (slot, prefetch, isAutoAck) in listed)
-        {
-            ref var entry = ref _table.Entries[slot];
-            (entry.Consumers ??= new QueueConsumers()).AddListed(prefetch, isAutoAck, startedAt);
-        }
-
-        var isShort = false;
-        foreach (ref var entry in _table.Entries)
-        {
-            if (entry.Consumers is { } consumers)
-            {
-                consumers.IsWhole = consumers.Count >= entry.Reading.Consumers;
-                isShort |= !consumers.IsWhole;
-            }
-        }
-
-        return isShort;
-    }
-
-    private bool AnyConsumers()
-    {
-        foreach (ref var entry in _table.Entries)
-        {
-            if (entry.Reading is { Presence: QueuePresence.Present, Consumers: > 0 })
-            {
-                return true;
-            }
-        }
-
-        return false;
     }
 
     private static TimeSpan Max(TimeSpan a, TimeSpan b) => a > b ? a : b;
@@ -1088,30 +736,6 @@ internal sealed class BrokerState
         }
     }
 
-    private void SetTotalsReadings(DateTimeOffset startedAt, DateTimeOffset now, HashSet<string>? visible)
-    {
-        var entries = _table.Entries;
-        for (var slot = 0; slot < entries.Length; slot++)
-        {
-            ref var entry = ref entries[slot];
-            var row = _totals.Rows.Get(slot);
-            SetDeclaration(ref entry, in row);
-            if (!IsGap(in entry, startedAt, now))
-            {
-                continue;
-            }
-
-            if (row.Has(RowFields.Coarse))
-            {
-                _fallback.TakeTotals(ref entry, in row, startedAt);
-            }
-            else if (!row.Has(RowFields.Exists) && visible?.Contains(_table.Names[slot].Vhost) == true)
-            {
-                SetAbsentUnlessDeclared(ref entry, RabbitMqEndpoint.ManagementTotals, startedAt);
-            }
-        }
-    }
-
     /// <summary>
     /// Whether something else than the metrics may set a queue's gauges: they are younger, so the rest only fills their
     /// gaps. A declare is younger still, but lacks the unacknowledged.
@@ -1208,32 +832,7 @@ internal sealed class BrokerState
                 }
             }
 
-            if (entry.Consumers is not null)
-            {
-                FinishConsumers(ref entry);
-            }
-        }
-    }
-
-    private static void FinishConsumers(ref QueueEntry entry)
-    {
-        var consumers = entry.Consumers!;
-        ref readonly var reading = ref entry.Reading;
-        var areCounted = reading.Presence == QueuePresence.Present && reading.Has(QueueGauges.Consumers);
-        if (consumers.Count == 0
-            || (areCounted && reading.Consumers == 0 && reading.ObservedAt - consumers.ChangedAt > StatisticsLag))
-        {
-            entry.Consumers = null;
-            entry.Reading = reading with { Prefetch = null, HasAutoAck = false };
-            return;
-        }
-
-        // Of some consumers the largest prefetch is only known when all of them are. Those that came since a list that was
-        // whole are taken to be like the others.
-        var prefetch = areCounted && consumers.Count < reading.Consumers && !consumers.IsWhole ? null : consumers.Prefetch;
-        if (prefetch != reading.Prefetch || consumers.HasAutoAck != reading.HasAutoAck)
-        {
-            entry.Reading = reading with { Prefetch = prefetch, HasAutoAck = consumers.HasAutoAck };
+            ConsumerKnowledge.Finish(ref entry);
         }
     }
 
@@ -1254,10 +853,7 @@ internal sealed class BrokerState
             _ => amqpIsFresh ? RabbitMqEndpoint.Amqp : listIsFresh ? RabbitMqEndpoint.Management : RabbitMqEndpoint.None,
         };
         var listCountersAreOld = _counterSource == RabbitMqEndpoint.Management && now - _listCountersAt > ListStaleAfter;
-        var prefetch = _eventsOpen ? RabbitMqEndpoint.AmqpEvents
-            : IsWithin(now, _consumersSucceededAt, 2 * ConsumersInterval) ? RabbitMqEndpoint.ManagementConsumers
-            : RabbitMqEndpoint.None;
-        return new SourceChoice(gauges, consumers, listCountersAreOld ? RabbitMqEndpoint.None : _counterSource, prefetch);
+        return new SourceChoice(gauges, consumers, listCountersAreOld ? RabbitMqEndpoint.None : _counterSource, _consumers.Endpoint(now));
     }
 
     private static bool IsWithin(DateTimeOffset now, DateTimeOffset at, TimeSpan age) => at != default && now - at <= age;

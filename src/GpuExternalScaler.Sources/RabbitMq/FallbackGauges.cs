@@ -89,9 +89,13 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     /// <param name="mayServe">Whether the answer may be the gauges themselves where nothing better is fresh.</param>
     public void TakeDeclared(ref QueueEntry entry, long ready, long consumers, DateTimeOffset at, bool mayServe)
     {
+        // Where there are consumers a message may be on its way to a free one at the very moment: what waits is what two
+        // looks in a row have seen. Without consumers nothing is on its way.
+        var before = IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor) ? entry.Fallback.DeclaredReady : 0;
+        entry.LiveReady.Add(consumers == 0 ? ready : Math.Min(before, ready), at, LiveMemory);
         entry.Fallback.DeclaredAt = at;
+        entry.Fallback.DeclaredReady = ready;
         entry.Fallback.DeclaredConsumers = consumers;
-        entry.LiveReady.Add(ready, at, LiveMemory);
         entry.Reading = entry.Reading with { ReadyAt = at };
         var isCarried = entry.Reading.Presence == QueuePresence.Present
             && entry.GaugesFrom is RabbitMqEndpoint.Metrics or RabbitMqEndpoint.Management or RabbitMqEndpoint.ManagementTotals
@@ -198,5 +202,6 @@ internal struct FallbackFigures
     public DateTimeOffset ListedAt;
     public DateTimeOffset DeclaredAt;
     public long ListedConsumers;
+    public long DeclaredReady;
     public long DeclaredConsumers;
 }

@@ -12,8 +12,8 @@ internal sealed class QueueTable
     /// <summary>How long a queue may be gone before its slot is given up.</summary>
     internal static readonly TimeSpan KeepAbsentFor = TimeSpan.FromHours(24);
 
-    // Bytes; a broker allows no more.
-    private const int LongestName = 255;
+    /// <summary>Longest name of a queue or virtual host, in bytes; a broker allows no more.</summary>
+    internal const int LongestName = 255;
 
     private static readonly TimeSpan CompactionInterval = TimeSpan.FromHours(1);
 

@@ -141,6 +141,19 @@ public class DeclareTests
     }
 
     [Fact]
+    public async Task Names_that_no_queue_can_have_are_not_put_on_the_wire()
+    {
+        _interest.Wanted =
+        [
+            new QueueName("/", ""), new QueueName("/", new string('é', 128)), new QueueName("", "q"), new QueueName(new string('v', 256), "q"),
+            new QueueName("/", new string('q', 255)),
+        ];
+        var pass = await Reader().DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+        pass.Outcomes.Should().ContainSingle();
+        _broker.Vhosts.Should().Equal("/");
+    }
+
+    [Fact]
     public async Task A_second_has_no_more_than_256_watched_queues_and_all_have_their_turn()
     {
         var reader = Reader();

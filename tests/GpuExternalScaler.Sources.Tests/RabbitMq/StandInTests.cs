@@ -178,6 +178,23 @@ public class StandInTests
     }
 
     [Fact]
+    public void Where_there_are_consumers_two_looks_in_a_row_must_see_messages_wait()
+    {
+        var harness = new BrokerHarness(BrokerHarness.All);
+        harness.Sweep(new PageText("n1").WithInfo().Queue("q", 0, 6, 10).ToString());
+        harness.Declare(("q", BrokerHarness.Found(3, 10)));
+        harness["q"].Ready.Should().Be(0, "they may be on their way to a consumer");
+        harness.Wait(1);
+        harness.Declare(("q", BrokerHarness.Found(0, 10)));
+        harness["q"].Ready.Should().Be(0);
+        harness.Wait(1);
+        harness.Declare(("q", BrokerHarness.Found(5, 10)));
+        harness.Wait(1);
+        harness.Declare(("q", BrokerHarness.Found(8, 10)));
+        harness["q"].Ready.Should().Be(5);
+    }
+
+    [Fact]
     public void A_queue_no_sweep_has_shown_yet_is_present_once_it_is_declared()
     {
         var harness = new BrokerHarness(BrokerHarness.All);

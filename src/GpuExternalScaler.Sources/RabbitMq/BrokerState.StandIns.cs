@@ -1,0 +1,277 @@
+namespace GpuExternalScaler.Sources.RabbitMq;
+
+/// <content>What stands in for the metrics, or adds to them: totals, declares and consumers.</content>
+internal sealed partial class BrokerState
+{
+    /// <summary>
+    /// Whether the list of totals should be read now: as a stand-in for the metrics, or because nothing else tells how
+    /// queues were declared.
+    /// </summary>
+    public bool TotalsAreDue(DateTimeOffset now)
+    {
+        lock (_gate)
+        {
+            if (_options.Management is null || (_options.HasMetrics && !_metricsSwept))
+            {
+                return false;
+            }
+
+            if (FallbackFillsGaps)
+            {
+                // Without declares only the list knows consumers, and totals before it would be gauges without any.
+                return (_options.Amqp is not null || _listStartedAt != default)
+                    && now - _totalsStartedAt >= _options.TotalsInterval - (_options.Interval / 2);
+            }
+
+            var hasNewQueues = _table.Count != _argumentsKnownFor;
+            return !ListIsNeeded
+                && now - Max(_argumentsAt, _totalsStartedAt) >= (hasNewQueues ? NewArgumentsInterval : ArgumentsInterval);
+        }
+    }
+
+    /// <summary>Whether the consumer list should be read now.</summary>
+    public bool ConsumersAreDue(DateTimeOffset now)
+    {
+        lock (_gate)
+        {
+            // It only tells of queues that are known.
+            return _options.Management is not null && _status.LastSuccessAt != default && _consumers.IsListDue(now);
+        }
+    }
+
+    /// <summary>Whether passive declares stand in for the metrics, so that all wanted queues must be asked for.</summary>
+    public bool DeclaresServeGauges
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return FallbackFillsGaps && (!_options.HasMetrics || _metricsSwept);
+            }
+        }
+    }
+
+    /// <summary>Time between two passes over all wanted queues while declares stand in for the metrics.</summary>
+    public TimeSpan DeclareAllInterval => _fallback.AmqpInterval;
+
+    /// <summary>Takes the answers of one read of the list of totals.</summary>
+    /// <param name="startedAt">When the read began.</param>
+    /// <param name="now">Now.</param>
+    /// <param name="endpoint"><c>host:port</c>, for sentences.</param>
+    /// <param name="answers">One per virtual host, or one for all.</param>
+    public SweepOutcome ApplyTotals(
+        DateTimeOffset startedAt, DateTimeOffset now, string endpoint, IReadOnlyList<EndpointAnswer> answers)
+    {
+        lock (_gate)
+        {
+            _totalsStartedAt = startedAt;
+            var faults = new List<SourceFault>();
+            var since = _status.TotalsFault?.Since ?? now;
+            var bytes = ReadLists(_totals, RabbitMqEndpoint.ManagementTotals, answers, now, endpoint, faults, since);
+            var answered = answers.Count - faults.Count;
+            if (faults.Count == 0 && _totals.QueuesWithTotals == 0)
+            {
+                var reason = _totals.Queues == 0 ? SourceReason.NoQueuesVisible : SourceReason.StatisticsMissing;
+                faults.Add(Fault(RabbitMqEndpoint.ManagementTotals, endpoint, reason, 0, since));
+            }
+
+            var succeeded = _totals.QueuesWithTotals > 0;
+            var complete = succeeded && faults.Count == 0 && _totals.BadEntries == 0;
+            var visible = complete ? VisibleVhosts(_totals) : null;
+            SetTotalsReadings(startedAt, now, visible);
+            NoteArguments(_totals, faults.Count, startedAt);
+            if (succeeded)
+            {
+                _totalsSucceededAt = startedAt;
+                _status = _status with { LastSuccessAt = Max(startedAt, _status.LastSuccessAt) };
+            }
+
+            _status = _status with
+            {
+                LastSweepStartedAt = Max(startedAt, _status.LastSweepStartedAt),
+                TotalsFault = faults.Count == 0 ? null : Summarise(faults),
+            };
+            if (complete && FallbackServesGauges)
+            {
+                _status = _status with
+                {
+                    CompleteSweepAt = startedAt,
+                    CompleteVhosts = visible,
+                    CompleteFreshFor = _fallback.TotalsFreshFor,
+                    CompleteStaleAfter = _fallback.TotalsStaleAfter,
+                };
+            }
+
+            Publish(now);
+            return new SweepOutcome
+            {
+                Connection = _options.Name,
+                Endpoint = RabbitMqEndpoint.ManagementTotals,
+                StartedAt = startedAt,
+                Duration = now - startedAt,
+                Bytes = bytes,
+                Queues = _totals.QueuesWithTotals,
+                Asked = answers.Count,
+                Answered = answered,
+                BadSamples = _totals.BadEntries + _totals.BadValues,
+                Succeeded = succeeded,
+                IsComplete = complete,
+                Faults = faults,
+                Choice = _status.Choice,
+            };
+        }
+    }
+
+    /// <summary>Takes the answer of one pass of declares.</summary>
+    public SweepOutcome ApplyDeclares(DeclarePass pass, string endpoint, DateTimeOffset now)
+    {
+        lock (_gate)
+        {
+            var faults = new List<SourceFault>();
+            var since = _status.AmqpFault?.Since ?? now;
+            var reasons = new HashSet<SourceReason>(pass.Reasons);
+            var mayServe = FallbackFillsGaps && (!_options.HasMetrics || _metricsSwept);
+            var found = 0;
+            foreach (var (queue, answer, at) in pass.Outcomes)
+            {
+                switch (answer.Result)
+                {
+                    case DeclareResult.Found:
+                        found++;
+                        if (_table.Intern(in queue, now) is >= 0 and var slot)
+                        {
+                            _fallback.TakeDeclared(ref _table.Entries[slot], answer.Ready, answer.Consumers, at, mayServe);
+                        }
+
+                        break;
+                    case DeclareResult.NoSuchQueue:
+                        if (_table.Intern(in queue, now) is >= 0 and var gone)
+                        {
+                            _fallback.TakeNoSuchQueue(ref _table.Entries[gone], at);
+                        }
+
+                        break;
+                    case DeclareResult.Unreachable:
+                        reasons.Add(SourceReason.QueueUnreachable);
+                        break;
+                    case DeclareResult.Refused:
+                        reasons.Add(SourceReason.Forbidden);
+                        break;
+                    case DeclareResult.TimedOut:
+                        reasons.Add(SourceReason.Timeout);
+                        break;
+                    default:
+                        reasons.Add(SourceReason.ConnectionFailed);
+                        break;
+                }
+            }
+
+            faults.AddRange(reasons.Select(reason => Fault(RabbitMqEndpoint.Amqp, endpoint, reason, 0, since)));
+            if (pass.IsConnected)
+            {
+                _declaredAt = pass.StartedAt;
+                _status = _status with { LastSuccessAt = Max(pass.StartedAt, _status.LastSuccessAt) };
+            }
+
+            _status = _status with
+            {
+                LastSweepStartedAt = Max(pass.StartedAt, _status.LastSweepStartedAt),
+                AmqpFault = faults.Count == 0 ? null : Summarise(faults),
+            };
+            Publish(now);
+            return new SweepOutcome
+            {
+                Connection = _options.Name,
+                Endpoint = RabbitMqEndpoint.Amqp,
+                StartedAt = pass.StartedAt,
+                Duration = now - pass.StartedAt,
+                Queues = found,
+                Asked = pass.Asked,
+                Answered = pass.Outcomes.Count,
+                Succeeded = pass.IsConnected,
+                Faults = faults,
+                Choice = _status.Choice,
+            };
+        }
+    }
+
+    /// <summary>Takes the answer of one read of the consumer list (T5).</summary>
+    public SweepOutcome ApplyConsumers(DateTimeOffset startedAt, DateTimeOffset now, string endpoint, EndpointAnswer answer)
+    {
+        lock (_gate)
+        {
+            var faults = new List<SourceFault>();
+            var reason = _consumers.TakeList(answer, startedAt, out var queues);
+            if (reason is not (SourceReason.None or SourceReason.ConsumersHidden))
+            {
+                faults.Add(Fault(RabbitMqEndpoint.ManagementConsumers, endpoint, reason, answer.Status, now));
+            }
+
+            _status = _status with
+            {
+                ConsumersFault = reason == SourceReason.None ? null
+                    : Fault(RabbitMqEndpoint.ManagementConsumers, endpoint, reason, answer.Status, _status.ConsumersFault?.Since ?? now),
+            };
+            Publish(now);
+            return new SweepOutcome
+            {
+                Connection = _options.Name,
+                Endpoint = RabbitMqEndpoint.ManagementConsumers,
+                StartedAt = startedAt,
+                Duration = now - startedAt,
+                Bytes = answer.Body.Length,
+                Queues = queues,
+                Asked = 1,
+                Answered = 1 - faults.Count,
+                Succeeded = faults.Count == 0,
+                Faults = faults,
+                Choice = _status.Choice,
+            };
+        }
+    }
+
+    /// <summary>Takes consumer events (T5). Published with the next sweep.</summary>
+    /// <param name="events">In the order in which they came.</param>
+    /// <param name="isOpen">Whether more would come.</param>
+    /// <param name="isWhole">False if some were lost: then only the list can tell.</param>
+    /// <param name="reason">Why no events come.</param>
+    /// <param name="endpoint"><c>host:port</c>, for sentences.</param>
+    /// <param name="now">Now.</param>
+    public void ApplyConsumerEvents(
+        IReadOnlyList<ConsumerEvent> events, bool isOpen, bool isWhole, SourceReason reason, string endpoint, DateTimeOffset now)
+    {
+        lock (_gate)
+        {
+            _consumers.TakeEvents(events, isOpen, isWhole, now);
+            _status = _status with
+            {
+                EventsFault = reason == SourceReason.None ? null
+                    : Fault(RabbitMqEndpoint.AmqpEvents, endpoint, reason, 0, _status.EventsFault?.Since ?? now),
+            };
+        }
+    }
+
+    private void SetTotalsReadings(DateTimeOffset startedAt, DateTimeOffset now, HashSet<string>? visible)
+    {
+        var entries = _table.Entries;
+        for (var slot = 0; slot < entries.Length; slot++)
+        {
+            ref var entry = ref entries[slot];
+            var row = _totals.Rows.Get(slot);
+            SetDeclaration(ref entry, in row);
+            if (!IsGap(in entry, startedAt, now))
+            {
+                continue;
+            }
+
+            if (row.Has(RowFields.Coarse))
+            {
+                _fallback.TakeTotals(ref entry, in row, startedAt);
+            }
+            else if (!row.Has(RowFields.Exists) && visible?.Contains(_table.Names[slot].Vhost) == true)
+            {
+                SetAbsentUnlessDeclared(ref entry, RabbitMqEndpoint.ManagementTotals, startedAt);
+            }
+        }
+    }
+}
