@@ -1,3 +1,6 @@
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using GpuExternalScaler.IntegrationTests.Brokers;
 using GpuExternalScaler.IntegrationTests.Servers;
 using GpuExternalScaler.Scaling.Readings;
@@ -131,16 +134,17 @@ public sealed class AmqpTests(UnhurriedBroker unhurried) : IClassFixture<Unhurri
         await using var with = await ScalerProcess.StartAsync(ScalerSetup.Configuration(MetricsAnd($$"""
             amqp: { url: "{{_broker.AmqpUri.ToString().TrimEnd('/')}}", username: {{RabbitMqBroker.ScalerUser}}, passwordFile: "{{_broker.ScalerPasswordFile}}" }
             """)));
-        var workload = ScalerSetup.Workload(_queue);
+        // A machine that pauses would make it undecided, and then keep it awake for minutes.
+        var workload = ScalerSetup.Workload(_queue, "workers", ("holdAfterRecovery", "0s"));
         var before = 0;
         for (var round = 0; round < 3; round++)
         {
-            await Eventually.SeesAsync(() => with.Grpc.IsActiveAsync(workload), static call => call.Ok && !call.Active, "the workload to sleep", TimeSpan.FromSeconds(60));
+            await ActiveAsync(false);
             await Task.Delay(TimeSpan.FromMilliseconds(700 * round), TimeProvider.System);
             var began = TimeProvider.System.GetTimestamp();
             await _driver.PublishAsync(_queue, 1);
-            await Eventually.SeesAsync(() => with.Grpc.IsActiveAsync(workload), static call => call.Ok && call.Active, "the workload to wake");
-            TimeProvider.System.GetElapsedTime(began).Should().BeLessThan(TimeSpan.FromSeconds(3));
+            await ActiveAsync(true);
+            TimeProvider.System.GetElapsedTime(began).Should().BeLessThan(TimeSpan.FromSeconds(4));
             before += await _driver.ReadGaugesAsync(_queue) is { Ready: 0 } ? 1 : 0;
 
             await _driver.WaitForGaugesAsync(_queue, ready: 1);
@@ -149,6 +153,12 @@ public sealed class AmqpTests(UnhurriedBroker unhurried) : IClassFixture<Unhurri
         }
 
         before.Should().BeGreaterThan(0, "the broker's own page still showed nothing");
+
+        Task ActiveAsync(bool active) => Eventually.SeesAsync(
+            async () => await with.Grpc.IsActiveAsync(workload) is { Ok: true } call ? call.Active : !active,
+            seen => seen == active,
+            active ? "the workload to wake" : "the workload to sleep",
+            TimeSpan.FromSeconds(60));
     }
 
     [Fact]
@@ -254,6 +264,32 @@ public sealed class AmqpTests(UnhurriedBroker unhurried) : IClassFixture<Unhurri
     }
 
     [Fact]
+    public async Task Over_TLS_only_the_configured_authority_is_trusted_and_only_for_its_own_name()
+    {
+        using var folder = new TemporaryFolder("amqps");
+        var (good, key) = WriteCertificate(folder, "good", "127.0.0.1");
+        var (other, _) = WriteCertificate(folder, "other", "127.0.0.1");
+        var port = LoopbackPorts.Reserve();
+        await using var broker = await RabbitMqBroker.StartNewAsync(new RabbitMqBrokerOptions
+        {
+            Configuration = [$"listeners.ssl.1 = 127.0.0.1:{port}", $"ssl_options.certfile = {good}", $"ssl_options.keyfile = {key}", "ssl_options.verify = verify_none"],
+        });
+        var options = AsScaler with { Url = new Uri($"amqps://127.0.0.1:{port}"), PasswordFile = broker.ScalerPasswordFile, CaFile = good };
+
+        var trusting = Start(new RabbitMqConnectionOptions { Name = "main", Amqp = options });
+        var others = Start(new RabbitMqConnectionOptions { Name = "main", Amqp = options with { CaFile = other } });
+        var system = Start(new RabbitMqConnectionOptions { Name = "main", Amqp = options with { CaFile = null } });
+        var misnamed = Start(new RabbitMqConnectionOptions { Name = "main", Amqp = options with { Url = new Uri($"amqps://localhost:{port}") } });
+
+        await Eventually.IsTrueAsync(() => trusting.Current is { HasSwept: true, Fault: null }, "a connection");
+        foreach (var refusing in new[] { others, system, misnamed })
+        {
+            await Eventually.IsTrueAsync(() => refusing.Current.Fault is not null, "a refusal");
+            refusing.Current.Should().BeEquivalentTo(new { HasSwept = false, Fault = new { Reason = SourceReason.Tls } });
+        }
+    }
+
+    [Fact]
     public async Task A_hung_broker_ages_the_reading_and_nothing_else_and_is_read_again_when_it_goes_on()
     {
         var source = Start(new RabbitMqConnectionOptions { Name = "main", Amqp = AsScaler, StaleAfter = TimeSpan.FromSeconds(6) });
@@ -277,6 +313,20 @@ public sealed class AmqpTests(UnhurriedBroker unhurried) : IClassFixture<Unhurri
         await _driver.PublishAsync(_queue, 1);
         await ReadsAsync(source, _queue, static reading => reading.Ready == 5, "five ready");
         source.Current.Fault.Should().BeNull();
+    }
+
+    /// <summary>A certificate for an address that signs itself, and its key, as PEM files.</summary>
+    private static (string Certificate, string Key) WriteCertificate(TemporaryFolder folder, string name, string address)
+    {
+        using var key = RSA.Create(2048);
+        var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);
+        var names = new SubjectAlternativeNameBuilder();
+        names.AddIpAddress(IPAddress.Parse(address));
+        request.CertificateExtensions.Add(names.Build());
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(certificateAuthority: true, hasPathLengthConstraint: false, 0, critical: true));
+        var now = TimeProvider.System.GetUtcNow();
+        using var certificate = request.CreateSelfSigned(now.AddDays(-1), now.AddDays(1));
+        return (folder.Write($"{name}.crt", certificate.ExportCertificatePem()), folder.Write($"{name}.key", key.ExportPkcs8PrivateKeyPem()));
     }
 
     private RabbitMqAmqpOptions AsScaler => new()
