@@ -26,7 +26,7 @@ internal static class FreshnessBenchmark
         foreach (var seconds in (int[])[5, 1])
         {
             var interval = TimeSpan.FromSeconds(seconds);
-            await using var broker = await RabbitMqBroker.StartNewAsync(new RabbitMqBrokerOptions
+            await using var broker = await RabbitMqBroker.StartNewAsync(RabbitMqInstallation.Packaged, new RabbitMqBrokerOptions
             {
                 StatisticsInterval = interval,
                 QuorumTick = interval,

@@ -16,7 +16,7 @@ internal static class ScaleBenchmark
     {
         var (queues, seconds) = (arguments.Number("queues", 1200), arguments.Number("seconds", 30));
         var report = new Report("scale", arguments.Folder);
-        await using var broker = await RabbitMqBroker.StartNewAsync(new RabbitMqBrokerOptions
+        await using var broker = await RabbitMqBroker.StartNewAsync(RabbitMqInstallation.Packaged, new RabbitMqBrokerOptions
         {
             StatisticsInterval = TimeSpan.FromSeconds(5),
             QuorumTick = TimeSpan.FromSeconds(5),

@@ -102,6 +102,9 @@ internal sealed class StandInBroker : IAsyncDisposable
         {
             "/metrics/detailed" => ("text/plain; version=0.0.4", DetailedMetrics(_queue, _look(), request.Query["family"])),
             "/api/queues" => ("application/json", QueueList(_queue, _look())),
+
+            // As a broker answers a user with the tag management: no consumers but its own.
+            "/api/consumers" => ("application/json", "[]"),
             _ => ("", ""),
         };
         if (body.Length == 0)

@@ -1,6 +1,7 @@
 using GpuExternalScaler.Evaluation;
 using GpuExternalScaler.Observability.Exposition;
 using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Scaling.Readings;
 using GpuExternalScaler.Sources;
 
 namespace GpuExternalScaler.Observability;
@@ -32,9 +33,9 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnection
         (MetricFamily.Gauge("gpu_scaler_workload_load_replicas", "Replicas asked for by arrivals times service time."), static (p, _) => Decided(p, static d => d.LoadReplicas)),
         (MetricFamily.Gauge("gpu_scaler_workload_backlog_replicas", "Replicas asked for by what waits."), static (p, _) => Decided(p, static d => d.BacklogReplicas)),
         (MetricFamily.Gauge("gpu_scaler_workload_messages_ready", "Messages ready, over all queues of the workload."), static (p, _) => Decided(p, static d => d.Ready)),
-        (MetricFamily.Gauge("gpu_scaler_workload_messages_unacked", "Messages unacknowledged, likewise."), static (p, _) => Decided(p, static d => d.Unacked)),
-        (MetricFamily.Gauge("gpu_scaler_workload_consumers", "Consumers, likewise."), static (p, _) => Decided(p, static d => d.Consumers)),
-        (MetricFamily.Gauge("gpu_scaler_workload_saturation_ratio", "Busy slots divided by slots.", "ratio"), static (p, _) => Decided(p, static d => d.Saturation)),
+        (MetricFamily.Gauge("gpu_scaler_workload_messages_unacked", "Messages unacknowledged, likewise."), static (p, _) => Decided(p, static d => Known(d, QueueGauges.Unacked, d.Unacked))),
+        (MetricFamily.Gauge("gpu_scaler_workload_consumers", "Consumers, likewise."), static (p, _) => Decided(p, static d => Known(d, QueueGauges.Consumers, d.Consumers))),
+        (MetricFamily.Gauge("gpu_scaler_workload_saturation_ratio", "Busy slots divided by slots.", "ratio"), static (p, _) => Decided(p, static d => Known(d, QueueGauges.Unacked | QueueGauges.Consumers, d.Saturation))),
         (MetricFamily.Gauge("gpu_scaler_workload_arrivals_per_second", "Messages arriving; no sample when not known."), static (p, _) => Decided(p, static d => d.ArrivalsPerSecond)),
         (MetricFamily.Gauge("gpu_scaler_workload_completions_per_second", "Messages done; no sample when not known."), static (p, _) => Decided(p, static d => d.CompletionsPerSecond)),
         (MetricFamily.Gauge("gpu_scaler_workload_service_time_seconds", "Work in one message; no sample when not known.", "seconds"), static (p, _) => Decided(p, static d => d.ServiceTimeSeconds)),
@@ -127,6 +128,9 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnection
             writer.Sample(current.Count, label);
         }
     }
+
+    private static double? Known(in ScalingDecision decision, QueueGauges gauges, double value) =>
+        (decision.Missing & gauges) == QueueGauges.None ? value : null;
 
     private static double? Decided(PublishedDecision published, Func<ScalingDecision, double?> value) =>
         published.Decision.IsDecided ? value(published.Decision) : null;

@@ -14,7 +14,7 @@ namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 /// is bounded. tests/bench hostile does the same with a million workloads and 100,000 streams.
 /// </summary>
 [Collection(ConformanceBrokerTests.Name)]
-public sealed class HostileClientTests(SharedBroker shared) : IAsyncLifetime
+public sealed class HostileClientTests(SharedBroker3 shared) : IAsyncLifetime
 {
     private const long MemoryLimit = 500L * 1024 * 1024;
 

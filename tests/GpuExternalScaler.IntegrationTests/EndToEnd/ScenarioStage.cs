@@ -25,6 +25,7 @@ internal sealed class ScenarioStage(RabbitMqBroker broker, string name)
             Username = RabbitMqBroker.ScalerUser,
             PasswordFile = broker.ScalerPasswordFile,
         },
+        Amqp = new RabbitMqAmqpOptions { Url = broker.AmqpUri, Username = RabbitMqBroker.ScalerUser, PasswordFile = broker.ScalerPasswordFile },
     };
 
     /// <summary>Plays <paramref name="act"/> and records what the source says of the queue, once a second, until it ends.</summary>
@@ -67,9 +68,9 @@ internal sealed class ScenarioStage(RabbitMqBroker broker, string name)
         var recording = await RecordAsync(broker, name, act);
         if (Environment.GetEnvironmentVariable("GPU_SCALER_RECORD_SCENARIOS") is { Length: > 0 } recordTo)
         {
-            var target = Directory.CreateDirectory(Path.Combine(recordTo, name));
-            await File.WriteAllTextAsync(
-                Path.Combine(target.FullName, "readings.csv"), recording.Write($"Recorded from RabbitMQ {await VersionAsync(broker)}."));
+            var version = await VersionAsync(broker);
+            var target = Directory.CreateDirectory(Path.Combine(recordTo, version, name));
+            await File.WriteAllTextAsync(Path.Combine(target.FullName, "readings.csv"), recording.Write($"Recorded from RabbitMQ {version}."));
         }
 
         var folder = new ScenarioFolder(Path.Combine(AppContext.BaseDirectory, "Scenarios", name));
@@ -91,9 +92,9 @@ internal sealed class ScenarioStage(RabbitMqBroker broker, string name)
 
     public static Task Pass(double seconds) => Task.Delay(TimeSpan.FromSeconds(seconds), TimeProvider.System);
 
-    private static async Task<string?> VersionAsync(RabbitMqBroker broker)
+    private static async Task<string> VersionAsync(RabbitMqBroker broker)
     {
         using var overview = JsonDocument.Parse(await broker.Management.GetStringAsync(new Uri("api/overview", UriKind.Relative)));
-        return overview.RootElement.GetProperty("rabbitmq_version").GetString();
+        return overview.RootElement.GetProperty("rabbitmq_version").GetString()!;
     }
 }
