@@ -143,7 +143,8 @@ public sealed class GarbageTests : IAsyncLifetime
         {
             context.Response.StatusCode = 500;
             return context.Response.WriteAsync("<html>Oops</html>");
-        });
+        }
+        );
         yield return ("half a body", "truncated", "truncated", (_, body) => async context =>
         {
             context.Response.ContentLength = body.Length;
@@ -153,7 +154,8 @@ public sealed class GarbageTests : IAsyncLifetime
             // A reset overtakes what was sent a moment ago.
             await Task.Delay(TimeSpan.FromMilliseconds(200), TimeProvider.System);
             context.Abort();
-        });
+        }
+        );
         yield return ("words instead of numbers", "no_queues_visible", "statistics_missing", (_, body) => StubServer.Text(
             WithWords(body)));
         yield return ("a page of another program", "not_exposition", "malformed_answer", static (_, _) => StubServer.Text("# HELP up Up.\nup 1\n"));
@@ -162,7 +164,8 @@ public sealed class GarbageTests : IAsyncLifetime
         {
             context.Response.Redirect(_elsewhere.Url.ToString());
             return Task.CompletedTask;
-        });
+        }
+        );
         yield return ("a slow drip", "timeout", "timeout", (_, body) => async context =>
         {
             foreach (var letter in body)
@@ -171,7 +174,8 @@ public sealed class GarbageTests : IAsyncLifetime
                 await context.Response.Body.FlushAsync(context.RequestAborted);
                 await Task.Delay(TimeSpan.FromMilliseconds(500), TimeProvider.System, context.RequestAborted);
             }
-        });
+        }
+        );
         yield return ("100 MB", "too_large", "too_large", (_, _) => async context =>
         {
             var block = Encoding.ASCII.GetBytes(new string('#', 65_535) + "\n");
@@ -179,7 +183,8 @@ public sealed class GarbageTests : IAsyncLifetime
             {
                 await context.Response.Body.WriteAsync(block, context.RequestAborted);
             }
-        });
+        }
+        );
     }
 
     private static string WithWords(string body) => body

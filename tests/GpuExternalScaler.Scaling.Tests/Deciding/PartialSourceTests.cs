@@ -164,7 +164,7 @@ public class PartialSourceTests
 
     private static QueueReading Amqp(QueueReading reading) => reading with { Missing = QueueGauges.Unacked, Unacked = 0 };
 
-    private static long s_total;
+    private static long _total;
 
     private static ScalingDecision AutoAck(Workload workload, double seconds, long perSecond, ScalingPolicy? policy, bool told = true, long consumers = 10)
     {
@@ -173,10 +173,10 @@ public class PartialSourceTests
         for (var t = 0.0; t < seconds; t += 2)
         {
             workload.After(2);
-            s_total += 2 * perSecond;
+            _total += 2 * perSecond;
             decision = workload.Queue(0, 0, consumers)
                 .Known(q => q with { HasAutoAck = told })
-                .Counters(0, s_total, delivered: s_total, redelivered: 0, autoAcked: s_total)
+                .Counters(0, _total, delivered: _total, redelivered: 0, autoAcked: _total)
                 .Step();
         }
 
