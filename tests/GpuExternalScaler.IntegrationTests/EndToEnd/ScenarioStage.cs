@@ -14,7 +14,7 @@ internal sealed class ScenarioStage(RabbitMqBroker broker, string name)
 
     public Func<ConnectionFactory> Factory => () => broker.CreateConnectionFactory();
 
-    /// <summary>The connection as an operator would configure it, with the defaults.</summary>
+    /// <summary>The connection with the defaults, by a user who may see consumers (T5).</summary>
     public static RabbitMqConnectionOptions ConnectionTo(RabbitMqBroker broker) => new()
     {
         Name = "main",
@@ -22,10 +22,9 @@ internal sealed class ScenarioStage(RabbitMqBroker broker, string name)
         Management = new RabbitMqManagementOptions
         {
             Url = broker.ManagementUri,
-            Username = RabbitMqBroker.ScalerUser,
-            PasswordFile = broker.ScalerPasswordFile,
+            Username = RabbitMqBroker.AdminUser,
+            PasswordFile = broker.AdminPasswordFile,
         },
-        Amqp = new RabbitMqAmqpOptions { Url = broker.AmqpUri, Username = RabbitMqBroker.ScalerUser, PasswordFile = broker.ScalerPasswordFile },
     };
 
     /// <summary>Plays <paramref name="act"/> and records what the source says of the queue, once a second, until it ends.</summary>
