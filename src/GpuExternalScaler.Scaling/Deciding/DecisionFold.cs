@@ -27,7 +27,7 @@ public static class DecisionFold
         ArgumentNullException.ThrowIfNull(state);
         ArgumentNullException.ThrowIfNull(policy);
 
-        var sums = QueueSums.Of(snapshot, policy, state.History.ObservedPrefetch, now);
+        var sums = QueueSums.Of(snapshot, policy, state.History, now);
         if (sums.Undecided is { } reason)
         {
             return Undecide(state, reason, sums, now);
@@ -74,9 +74,10 @@ public static class DecisionFold
         {
             // A broker that was silent for so long may have restarted, and what it counted in its last and first seconds is
             // lost: no window may reach across.
-            history.AddGauges(sums.NewestAt, sums.Busy, sums.Waiting, snapshot.QueueSetVersion, policy, sums.StaleAfter / 2);
+            history.AddGauges(sums.NewestAt, sums.Busy, sums.Waiting, snapshot.QueueSetVersion, policy, sums.FreshFor > sums.StaleAfter / 2 ? sums.FreshFor : sums.StaleAfter / 2);
         }
 
+        history.KnownPrefetch = sums.LeastPrefetch ?? history.KnownPrefetch;
         if (sums is { Ready: > 0, ConsumersUnknown: false, UnackedUnknown: false, SingleActive: 0 })
         {
             history.ObservePrefetch(sums.Unacked, sums.Consumers);
@@ -176,9 +177,12 @@ public static class DecisionFold
     /// <summary>What the newest counters say about the workers themselves; after the decision, so that they do not change what judged them.</summary>
     private static void Judge(WorkloadState state, in ScalingDecision decision, ScalingPolicy policy)
     {
-        if (state.History.IsWithoutProgress(policy))
+        if (state.History.IsWithoutProgress(policy) && decision.Ready + decision.Unacked > 0)
         {
-            state.NoProgressCap ??= decision.Replicas;
+            // One more than there is, and never less than two: the message that would end this may need a worker beside
+            // the one that it kills.
+            var existing = decision.Consumers * policy.Share / policy.ConsumersPerReplica;
+            state.NoProgressCap ??= Math.Max(decision.Replicas, Math.Max(existing + 1, 2));
             return;
         }
 
@@ -224,9 +228,15 @@ public static class DecisionFold
         if (serviceTime is { } w)
         {
             loadSlots = Bounded((arrivals is { } rate ? rate * w : steady) / policy.SaturationThreshold);
-            if (arrivals is { } lambda)
+            if (arrivals is { } lambda && !sums.ConsumersUnknown)
             {
                 waitingThen = Bounded(Math.Max(0, sums.Waiting + ((lambda - (slots / w)) * coldStart)));
+            }
+
+            if (arrivals is { } coming && !sums.HasAutoAck && !history.HasAutoAcks)
+            {
+                // A burst does not go on: never more slots than for what is there and what may still come.
+                loadSlots = Math.Min(loadSlots, Bounded((sums.Busy + sums.Waiting + (coming * coldStart)) / policy.SaturationThreshold));
             }
 
             // Never more than one slot a message: ten 10-minute jobs are no reason for a hundred GPUs.
@@ -292,6 +302,12 @@ public static class DecisionFold
             decision = decision with { Replicas = sums.SingleActive, Reason = DecisionReason.SingleActiveConsumer };
         }
 
+        if (state.CountersStaleSince is not null || sums.Ready + sums.Unacked == 0)
+        {
+            // Nothing tells any more that there is no progress.
+            state.NoProgressCap = null;
+        }
+
         if (state.NoProgressCap is { } cap)
         {
             // Work that is going on is kept all the same: it may be what ends this.
@@ -307,19 +323,30 @@ public static class DecisionFold
     {
         if (sums.UnackedUnknown)
         {
+            state.SignOfWorkAt = now;
             return true;
         }
 
-        if (!decision.HasAutoAck || sums.Consumers == 0)
+        // Deliveries are all that is seen of work acknowledged on delivery: it may go on for as long again after the last
+        // of them, and outlives its consumer.
+        var quiet = Math.Max(policy.HoldAfterRecovery.TotalSeconds, 3 * (decision.ServiceTimeSeconds ?? 0));
+        if (decision.HasAutoAck && sums.Consumers > 0)
         {
-            return false;
+            state.AutoAckUnseen = state.CountersStaleSince is not null
+                || state.History.LastProgressAt is not { } last
+                || (now - last).TotalSeconds < quiet;
+            state.SignOfWorkAt = state.AutoAckUnseen ? now : state.SignOfWorkAt;
+            return state.AutoAckUnseen;
         }
 
-        // Deliveries are all that is seen of the work: it may go on for as long again after the last of them.
-        var quiet = Math.Max(policy.HoldAfterRecovery.TotalSeconds, 3 * (decision.ServiceTimeSeconds ?? 0));
-        return state.CountersStaleSince is not null
-            || state.History.LastProgressAt is not { } last
-            || (now - last).TotalSeconds < quiet;
+        if (!sums.LacksUnacked && sums.Unacked > 0)
+        {
+            state.SignOfWorkAt = now;
+        }
+
+        // Without consumers a message may still be held by one that was cancelled, or that pulled it.
+        state.AutoAckUnseen &= now - state.SignOfWorkAt < TimeSpan.FromSeconds(quiet);
+        return state.AutoAckUnseen || (sums.LacksUnacked && now - state.SignOfWorkAt < policy.HoldAfterRecovery);
     }
 
     private static ScalingDecision KeepFloors(WorkloadState state, ScalingDecision decision, in QueueSums sums, ScalingPolicy policy, DateTimeOffset now)
@@ -332,17 +359,19 @@ public static class DecisionFold
         }
 
         var unseen = MayBeBusyUnseen(state, decision, sums, policy, now);
-        if (unseen && (!state.HasAnswer || (decision.HasAutoAck && !state.BusyUnseen)))
+        if (unseen && !state.BusyUnseen && sums.Consumers > 0)
         {
-            // Nothing before was decided in this knowledge, so what exists is taken to be busy; once, because as a rule it
-            // would chase its own consumers.
+            // From here on nobody sees what they do, so what exists is taken to be busy; once, because as a rule it would
+            // chase its own consumers.
             decision = NotBelow(decision, sums.Consumers * policy.Share / policy.ConsumersPerReplica, active: true, DecisionReason.UnackedUnknown);
         }
 
         if (unseen && state.HasAnswer)
         {
             // Deliveries times serviceTime say how much there is to do, but not that the last of it is done.
-            var isSized = !sums.UnackedUnknown && decision is { ArrivalsPerSecond: not null, ServiceTimeSeconds: not null };
+            // Of work longer than the window they are counted over, they say less than is being done.
+            var isSized = !sums.LacksUnacked && decision is { HasAutoAck: true, ArrivalsPerSecond: not null, ServiceTimeSeconds: { } w }
+                && w <= policy.MaximumWindow.TotalSeconds;
             decision = NotBelow(decision, isSized ? LeastReplicas : state.LastAnswer.Replicas, state.LastAnswer.IsActive, DecisionReason.UnackedUnknown);
         }
 

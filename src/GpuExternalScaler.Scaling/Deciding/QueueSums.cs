@@ -37,6 +37,15 @@ internal ref struct QueueSums
     /// </summary>
     public bool UnackedUnknown;
 
+    /// <summary>Whether some queue's source does not count unacknowledged messages, consumers or not.</summary>
+    public bool LacksUnacked;
+
+    /// <summary>The fewest slots a consumer of any of the queues has; 0 without queues.</summary>
+    public long LeastSlotsPerConsumer;
+
+    /// <summary>The smallest prefetch the broker tells of, no limit left aside; null when it tells of none.</summary>
+    public int? LeastPrefetch;
+
     /// <summary>Whether some consumers have their messages acknowledged on delivery, as the source tells.</summary>
     public bool HasAutoAck;
 
@@ -61,10 +70,13 @@ internal ref struct QueueSums
     /// <summary>When the newest was: what moves the history on while one queue of several is late.</summary>
     public DateTimeOffset NewestAt;
     public TimeSpan StaleAfter;
+
+    /// <summary>The longest time between two readings that is still fresh.</summary>
+    public TimeSpan FreshFor;
     public DecisionReason? Undecided;
     public CounterSample? Counters;
 
-    public static QueueSums Of(in WorkloadSnapshot snapshot, ScalingPolicy policy, int? observedPrefetch, DateTimeOffset now)
+    public static QueueSums Of(in WorkloadSnapshot snapshot, ScalingPolicy policy, QueueHistory history, DateTimeOffset now)
     {
         var sums = new QueueSums
         {
@@ -104,6 +116,7 @@ internal ref struct QueueSums
 
             // What was asked apart (T3) is a new sample too, though of one figure: that is how a wait persists.
             sums.NewestAt = queue.ReadyAt > sums.NewestAt ? queue.ReadyAt : sums.NewestAt;
+            sums.FreshFor = queue.FreshFor > sums.FreshFor ? queue.FreshFor : sums.FreshFor;
             sums.StaleAfter = queue.StaleAfter > sums.StaleAfter ? queue.StaleAfter : sums.StaleAfter;
             var absent = queue.Presence == QueuePresence.Absent;
             if (absent)
@@ -134,7 +147,7 @@ internal ref struct QueueSums
             // absence means zero, nothing is left to work on.
             if (!absent || (!goneFromPattern && policy.MissingQueue == MissingQueuePolicy.Hold))
             {
-                sums.AddGauges(queue, policy, observedPrefetch);
+                sums.AddGauges(queue, policy, history);
             }
 
             if (queue.Presence == QueuePresence.Present && queue.IsFresh(now))
@@ -199,20 +212,23 @@ internal ref struct QueueSums
 
     /// <summary>Slots one consumer has, on average over the queues where they differ; never 0.</summary>
     public readonly double SlotsPerConsumer(ScalingPolicy policy) =>
-        Slots > 0 && SingleActive == 0 && !ConsumersUnknown ? Slots / (double)Consumers : policy.SlotsPerConsumer(Prefetch);
+        Slots > 0 && SingleActive == 0 && !ConsumersUnknown ? Slots / (double)Consumers
+        : LeastSlotsPerConsumer > 0 ? LeastSlotsPerConsumer : policy.SlotsPerConsumer(Prefetch);
 
-    private void AddGauges(in QueueReading queue, ScalingPolicy policy, int? observedPrefetch)
+    private void AddGauges(in QueueReading queue, ScalingPolicy policy, QueueHistory history)
     {
         var ready = Plausible(queue.Ready);
         var unacked = Plausible(queue.Unacked);
         var consumers = Plausible(queue.Consumers);
-        var prefetch = policy.Prefetch ?? queue.Prefetch;
+
+        // A prefetch that the broker no longer tells of has not changed by that.
+        var prefetch = policy.Prefetch ?? queue.Prefetch ?? history.KnownPrefetch;
         var slotsPerConsumer = policy.SlotsPerConsumer(prefetch);
         if (!queue.Has(QueueGauges.Consumers))
         {
             // As many as it takes to hold what is held. Idle ones are not seen, and not counting them errs upwards.
             ConsumersUnknown = true;
-            var window = prefetch ?? observedPrefetch ?? 0;
+            var window = prefetch ?? history.ObservedPrefetch ?? 0;
             var held = window > 0 ? window : slotsPerConsumer;
             consumers = (unacked + held - 1) / held;
         }
@@ -232,6 +248,9 @@ internal ref struct QueueSums
         }
 
         Counted++;
+        LacksUnacked |= !queue.Has(QueueGauges.Unacked);
+        LeastSlotsPerConsumer = LeastSlotsPerConsumer == 0 ? slotsPerConsumer : Math.Min(LeastSlotsPerConsumer, slotsPerConsumer);
+        LeastPrefetch = queue.Prefetch is > 0 and { } told && !(LeastPrefetch <= told) ? told : LeastPrefetch;
         HasAutoAck |= queue.HasAutoAck;
         Prefetch = prefetch is { } known && (Prefetch is null || (Prefetch > 0 && (known == 0 || known > Prefetch))) ? known : Prefetch;
         Ready += ready;

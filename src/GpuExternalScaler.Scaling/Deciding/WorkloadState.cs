@@ -47,6 +47,12 @@ public sealed class WorkloadState
     /// <summary>Whether work may go on that nobody can see, as of the last answer.</summary>
     internal bool BusyUnseen { get; set; }
 
+    /// <summary>When there was last a sign that work goes on, or may go on unseen; null before.</summary>
+    internal DateTimeOffset? SignOfWorkAt { get; set; }
+
+    /// <summary>Whether the work not seen is that of consumers that acknowledge on delivery.</summary>
+    internal bool AutoAckUnseen { get; set; }
+
     /// <summary>Whether consumers were ever counted.</summary>
     internal bool ConsumersKnown { get; set; }
 
@@ -72,5 +78,7 @@ public sealed class WorkloadState
         ConsumersKnown = ConsumersKnown,
         ConsumersUnknownSince = ConsumersUnknownSince,
         NoProgressCap = NoProgressCap,
+        SignOfWorkAt = SignOfWorkAt,
+        AutoAckUnseen = AutoAckUnseen,
     };
 }

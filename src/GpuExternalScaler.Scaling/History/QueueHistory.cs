@@ -19,6 +19,9 @@ public sealed class QueueHistory
     // Longest time over which a rough measure is refined, in longest averaging windows.
     private const double LongestWindows = 10;
 
+    // Share of a window's work in the broker's last look above which the window says nothing.
+    private const double MostlyRecent = 0.4;
+
     // Messages acknowledged on delivery are never seen being worked on: more than this share of them, and ∫B ÷ completions
     // would be far too short.
     private const double MaximumAutoAcked = 0.1;
@@ -48,6 +51,9 @@ public sealed class QueueHistory
     private long _redeliveredSinceProgress;
     private long _mostUnackedSinceProgress;
     private long _autoAcked;
+    private CounterSample? _lastSample;
+    private long _returned;
+    private DateTimeOffset _redeliveredAt;
 
     /// <summary>Measured seconds of work in one message, kept through idleness and outages; null before the first.</summary>
     public double? MeasuredServiceTimeSeconds { get; private set; }
@@ -81,6 +87,9 @@ public sealed class QueueHistory
     /// </summary>
     public int? ObservedPrefetch { get; private set; }
 
+    /// <summary>The smallest prefetch the broker last told of, kept when it no longer does; null before.</summary>
+    public int? KnownPrefetch { get; set; }
+
     /// <summary>An independent copy.</summary>
     public QueueHistory Clone()
     {
@@ -101,6 +110,10 @@ public sealed class QueueHistory
             _redeliveredSinceProgress = _redeliveredSinceProgress,
             _mostUnackedSinceProgress = _mostUnackedSinceProgress,
             _autoAcked = _autoAcked,
+            _lastSample = _lastSample,
+            _returned = _returned,
+            _redeliveredAt = _redeliveredAt,
+            KnownPrefetch = KnownPrefetch,
             ObservedPrefetch = ObservedPrefetch,
             MeasuredServiceTimeSeconds = MeasuredServiceTimeSeconds,
             ArrivalsPerSecond = ArrivalsPerSecond,
@@ -248,6 +261,8 @@ public sealed class QueueHistory
             TakeOverJoined(point);
         }
 
+        NoteReturned(sample);
+        point = point with { Returned = _returned };
         NoteProgress(sample);
         _countedQueues = sample.Queues;
         var spacing = policy.MinimumWindow / 16;
@@ -308,7 +323,8 @@ public sealed class QueueHistory
             if (workedOn < MinimumCompletions ||
                 Math.Abs(newest.Busy - oldest.Busy) > MaximumBusyChange * workedOn ||
                 newest.AutoAcked - oldest.AutoAcked > MaximumAutoAcked * workedOn ||
-                seconds < policy.MaximumWindow.TotalSeconds / 2)
+                seconds < policy.MaximumWindow.TotalSeconds / 2 ||
+                IsMostlyRecent(i, statisticsInterval, workedOn))
             {
                 continue;
             }
@@ -338,6 +354,24 @@ public sealed class QueueHistory
     }
 
     /// <summary>
+    /// Whether most of a window's work was done within the broker's last look: counters and gauges are not of the same
+    /// instant, and at the beginning of a burst completions would be compared with the idleness before it.
+    /// </summary>
+    private bool IsMostlyRecent(int oldest, double statisticsInterval, long workedOn)
+    {
+        var newest = _counts[_countsCount - 1];
+        for (var i = _countsCount - 2; i > oldest; i--)
+        {
+            if ((newest.At - _counts[i].At).TotalSeconds >= statisticsInterval)
+            {
+                return WorkedOn(_counts[i], newest) > MostlyRecent * workedOn;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>
     /// Whether workers crash on what they are given: nothing completed for max(2 min, 3·W) while everything that was
     /// held has come back twice over. A restart of all workers redelivers everything once.
     /// </summary>
@@ -346,7 +380,25 @@ public sealed class QueueHistory
         var patience = Math.Max(8 * policy.MinimumWindow.TotalSeconds, 3 * (MeasuredServiceTimeSeconds ?? policy.ServiceTime?.TotalSeconds ?? 0));
         return _progressAt != default
             && (_lastCountersAt - _progressAt).TotalSeconds >= patience
+            && (_lastCountersAt - _redeliveredAt).TotalSeconds < patience
             && _redeliveredSinceProgress > RedeliveriesOfEach * Math.Max(1, _mostUnackedSinceProgress);
+    }
+
+    /// <summary>
+    /// Messages that went back to the queue undone and have not been delivered again: what was held less, and waits more,
+    /// without having been published.
+    /// </summary>
+    private void NoteReturned(in CounterSample sample)
+    {
+        if (_countsCount > 0 && _lastSample is { } last && sample.FirstDeliveries - last.FirstDeliveries is { } delivered)
+        {
+            var unacked = sample.Unacked - last.Unacked;
+            var ready = sample.Messages - last.Messages - unacked;
+            var redelivered = (sample.Redelivered ?? 0) - (last.Redelivered ?? 0);
+            _returned += Math.Clamp(ready, 0, Math.Max(0, delivered + redelivered - unacked)) - redelivered;
+        }
+
+        _lastSample = sample;
     }
 
     private void NoteProgress(in CounterSample sample)
@@ -366,6 +418,7 @@ public sealed class QueueHistory
         else if (sample.Redelivered - _redelivered is > 0 and { } redelivered)
         {
             _redeliveredSinceProgress += redelivered;
+            _redeliveredAt = sample.At;
         }
 
         _redelivered = sample.Redelivered;
@@ -386,8 +439,7 @@ public sealed class QueueHistory
         }
 
         var unacked = now.Unacked - then.Unacked;
-        var ready = now.Messages - then.Messages - unacked;
-        var left = now.FirstDeliveries - then.FirstDeliveries - unacked - Math.Max(0, ready);
+        var left = now.FirstDeliveries - then.FirstDeliveries - unacked - (now.Returned - then.Returned);
 
         // Deliveries and gauges are some seconds apart: a small surplus is that and nothing else.
         return left - completed > Math.Max(MinimumCompletions, completed / 4) ? left : completed;
@@ -427,7 +479,9 @@ public sealed class QueueHistory
 
         if (newest.FirstDeliveries >= 0 && then.FirstDeliveries >= 0)
         {
-            arrived = Math.Max(arrived, newest.FirstDeliveries - then.FirstDeliveries);
+            // Deliveries out of a backlog that was there are no arrivals.
+            var ready = newest.Messages - newest.Unacked - (then.Messages - then.Unacked);
+            arrived = Math.Max(arrived, newest.FirstDeliveries - then.FirstDeliveries + Math.Min(0, ready));
         }
 
         ArrivalsPerSecond = Math.Max(0, arrived) / seconds;
@@ -526,6 +580,8 @@ public sealed class QueueHistory
     private readonly record struct CountPoint(
         DateTime At, long Messages, long Unacked, long Completed, long AutoAcked, long Published, long FirstDeliveries, double BusyIntegral, long Busy)
     {
+        public long Returned { get; init; }
+
         public static CountPoint Of(in CounterSample sample, double busyIntegral, long busy) => new(
             sample.At.UtcDateTime, sample.Messages, sample.Unacked, sample.Completed, sample.AutoAcked, sample.Published ?? -1, sample.FirstDeliveries ?? -1, busyIntegral, busy);
     }

@@ -29,7 +29,7 @@ public class PartialSourceTests
         complete.Value.Should().Be(1429);
 
         var silent = workload.Queue(0, 0, 16).Known(Amqp).Run(600);
-        silent.Should().BeEquivalentTo(new { complete.Value, IsActive = true, Reason = DecisionReason.UnackedUnknown });
+        silent.Should().BeEquivalentTo(new { Value = 1600, IsActive = true, Reason = DecisionReason.UnackedUnknown }, "what exists may be busy");
         DecisionText.Describe(silent, workload.Now).Should().Contain("an unknown number of unacknowledged").And.Contain("AMQP");
 
         workload.Queue(40, 0, 16).Known(Amqp).Run(10).Replicas.Should().BeGreaterThan(16);
@@ -41,7 +41,7 @@ public class PartialSourceTests
         var workload = new Workload().Queue(0, 0, 16).Known(Amqp);
         workload.Run(60).IsActive.Should().BeTrue();
 
-        workload.Queue(0, 0, 0).Known(Amqp).Run(60).Should().BeEquivalentTo(new { Value = 0, IsActive = false, Reason = DecisionReason.Idle });
+        workload.Queue(0, 0, 0).Known(Amqp).Run(310).Should().BeEquivalentTo(new { Value = 0, IsActive = false, Reason = DecisionReason.Idle });
     }
 
     [Fact]

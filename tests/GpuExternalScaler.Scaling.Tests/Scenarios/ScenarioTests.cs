@@ -32,7 +32,7 @@ public class ScenarioTests
     }
 
     [Fact]
-    public void There_are_scenarios() => Names.Should().HaveCountGreaterThanOrEqualTo(9);
+    public void There_are_scenarios() => Names.Should().HaveCountGreaterThanOrEqualTo(11);
 
     private static string SourceRoot([System.Runtime.CompilerServices.CallerFilePath] string file = "") => Path.GetDirectoryName(file)!;
 }
