@@ -18,8 +18,10 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
     /// <inheritdoc/>
     public async Task<(SourceReason Reason, IAmqpConnection? Connection)> ConnectAsync(string vhost, CancellationToken cancellationToken)
     {
+        var sockets = new OwnedSockets();
         var factory = new ConnectionFactory
         {
+            SocketFactory = sockets.Make,
             HostName = options.Url.Host,
             Port = options.Port,
             VirtualHost = vhost,
@@ -42,7 +44,7 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
         try
         {
             var connection = await connecting.WaitAsync(ConnectTimeout, time, cancellationToken).ConfigureAwait(false);
-            var own = new AmqpConnection(connection, time);
+            var own = new AmqpConnection(connection, sockets, time);
 
             // The client does not wait for the broker's word on the virtual host; the first channel shows it.
             if (await own.OpenChannelAsync(cancellationToken).ConfigureAwait(false) is { } channel)
@@ -64,15 +66,18 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
         {
             // The client's own limits do not cover a server that accepts and says nothing.
             AmqpConnection.AbandonLate(connecting);
+            sockets.Dispose();
             return (SourceReason.Timeout, null);
         }
         catch (OperationCanceledException)
         {
             AmqpConnection.AbandonLate(connecting);
+            sockets.Dispose();
             throw;
         }
         catch (Exception e) when (e is RabbitMQClientException or IOException or SocketException or AuthenticationException or TimeoutException)
         {
+            sockets.Dispose();
             return (Classify(e), null);
         }
     }
@@ -151,11 +156,61 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
     }
 }
 
+/// <summary>
+/// The sockets of one attempt to connect. The client keeps them open for as long as it waits for an answer, which may be for
+/// ever, so whoever gives a connection up closes them.
+/// </summary>
+internal sealed class OwnedSockets : IDisposable
+{
+    private readonly Lock _gate = new();
+    private readonly List<Socket> _sockets = [];
+    private bool _isDisposed;
+
+    /// <summary>A new socket for the client; closed already if the attempt was given up.</summary>
+    public ITcpClient Make(AddressFamily family)
+    {
+        var socket = new Socket(family, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        lock (_gate)
+        {
+            if (_isDisposed)
+            {
+                socket.Dispose();
+            }
+            else
+            {
+                _sockets.Add(socket);
+            }
+        }
+
+        return new TcpClientAdapter(socket);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Socket[] sockets;
+        lock (_gate)
+        {
+            _isDisposed = true;
+            sockets = [.. _sockets];
+            _sockets.Clear();
+        }
+
+        foreach (var socket in sockets)
+        {
+            socket.Dispose();
+        }
+    }
+}
+
 /// <summary>A connection of RabbitMQ.Client.</summary>
-internal sealed class AmqpConnection(IConnection connection, TimeProvider time) : IAmqpConnection
+internal sealed class AmqpConnection(IConnection connection, OwnedSockets sockets, TimeProvider time) : IAmqpConnection
 {
     private const string EventExchange = "amq.rabbitmq.event";
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(2);
+
+    // A little more than the client is given to end it politely.
+    private static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(3);
     private int _abandoned;
 
     /// <inheritdoc/>
@@ -201,7 +256,7 @@ internal sealed class AmqpConnection(IConnection connection, TimeProvider time) 
     {
         if (Interlocked.Exchange(ref _abandoned, 1) == 0)
         {
-            _ = EndAsync(connection);
+            _ = EndWithSocketsAsync();
         }
     }
 
@@ -231,6 +286,12 @@ internal sealed class AmqpConnection(IConnection connection, TimeProvider time) 
         {
         }
 #pragma warning restore CA1031
+    }
+
+    private async Task EndWithSocketsAsync()
+    {
+        await Task.WhenAny(EndAsync(connection), Task.Delay(EndTimeout, time)).ConfigureAwait(false);
+        sockets.Dispose();
     }
 
     private static async Task SubscribeAsync(IChannel channel, Action<ConsumerEvent> onEvent, CancellationToken cancellationToken)
