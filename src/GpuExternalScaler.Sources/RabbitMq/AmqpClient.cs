@@ -40,9 +40,10 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
             return (unreadable, null);
         }
 
-        var connecting = factory.CreateConnectionAsync(cancellationToken);
+        Task<IConnection>? connecting = null;
         try
         {
+            connecting = factory.CreateConnectionAsync(cancellationToken);
             var connection = await connecting.WaitAsync(ConnectTimeout, time, cancellationToken).ConfigureAwait(false);
             var own = new AmqpConnection(connection, sockets, time);
 
@@ -62,23 +63,28 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
             own.Abandon();
             return (reason, null);
         }
-        catch (TimeoutException)
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            // The client's own limits do not cover a server that accepts and says nothing.
-            AmqpConnection.AbandonLate(connecting);
-            sockets.Dispose();
-            return (SourceReason.Timeout, null);
-        }
-        catch (OperationCanceledException)
-        {
-            AmqpConnection.AbandonLate(connecting);
-            sockets.Dispose();
+            GiveUp();
             throw;
         }
-        catch (Exception e) when (e is RabbitMQClientException or IOException or SocketException or AuthenticationException or TimeoutException)
+#pragma warning disable CA1031 // The client throws more than it documents; to us it is all the same: no connection.
+        catch (Exception e)
+#pragma warning restore CA1031
         {
-            sockets.Dispose();
+            // The client's own limits do not cover a server that accepts and says nothing.
+            GiveUp();
             return (Classify(e), null);
+        }
+
+        void GiveUp()
+        {
+            if (connecting is not null)
+            {
+                AmqpConnection.AbandonLate(connecting);
+            }
+
+            sockets.Dispose();
         }
     }
 
@@ -223,6 +229,24 @@ internal sealed class AmqpConnection(IConnection connection, OwnedSockets socket
     /// <inheritdoc/>
     public async Task<SourceReason> ListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken)
     {
+        var isListening = false;
+        try
+        {
+            var reason = await TryListenAsync(onEvent, cancellationToken).ConfigureAwait(false);
+            isListening = reason == SourceReason.None;
+            return reason;
+        }
+        finally
+        {
+            if (!isListening)
+            {
+                Abandon();
+            }
+        }
+    }
+
+    private async Task<SourceReason> TryListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken)
+    {
         if (await OpenAsync(cancellationToken).ConfigureAwait(false) is not { } channel)
         {
             return SourceReason.ConnectionFailed;
@@ -248,6 +272,10 @@ internal sealed class AmqpConnection(IConnection connection, OwnedSockets socket
             || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
         {
             return SourceReason.Timeout;
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            return SourceReason.ConnectionFailed;
         }
     }
 
@@ -341,8 +369,7 @@ internal sealed class AmqpConnection(IConnection connection, OwnedSockets socket
             var opening = connection.CreateChannelAsync(options: null, CancellationToken.None);
             return await opening.WaitAsync(AnswerTimeout, time, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is RabbitMQClientException or IOException or TimeoutException or ObjectDisposedException
-            || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        catch (Exception e) when (e is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
             return null;
         }
@@ -371,7 +398,7 @@ internal sealed class AmqpChannel(IChannel channel) : IAmqpChannel
         {
             return new DeclareAnswer(DeclareResult.TimedOut);
         }
-        catch (Exception e) when (e is RabbitMQClientException or IOException or ObjectDisposedException)
+        catch (Exception e) when (e is not OperationCanceledException)
         {
             return new DeclareAnswer(DeclareResult.Lost);
         }

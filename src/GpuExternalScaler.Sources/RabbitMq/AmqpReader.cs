@@ -233,10 +233,26 @@ internal sealed class AmqpReader(
 
     private async Task ListenAsync(CancellationToken cancellationToken)
     {
-        var (reason, connection) = await connector.ConnectAsync(amqp.EventVhost, cancellationToken);
-        if (connection is not null)
+        SourceReason reason;
+        IAmqpConnection? connection = null;
+        try
         {
-            reason = await connection.ListenAsync(Take, cancellationToken);
+            (reason, connection) = await connector.ConnectAsync(amqp.EventVhost, cancellationToken);
+            if (connection is not null)
+            {
+                reason = await connection.ListenAsync(Take, cancellationToken);
+            }
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            connection?.Abandon();
+            throw;
+        }
+#pragma warning disable CA1031 // Nobody waits for this: the reason is all that is ever seen of it.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+            reason = SourceReason.ConnectionFailed;
         }
 
         ListenReason = reason;

@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Reflection;
 using GpuExternalScaler.Sources.RabbitMq;
+using RabbitMQ.Client;
 
 namespace GpuExternalScaler.Sources.Tests.RabbitMq;
 
@@ -21,6 +23,34 @@ public class AmqpClientTests
 
         reason.Should().Be(SourceReason.Timeout);
         connection.Should().BeNull();
+        (await IsClosedAsync(accepted)).Should().BeTrue();
+    }
+
+    [Fact]
+    public async Task Exceptions_that_the_client_does_not_document_are_failures_like_others()
+    {
+        var channel = new AmqpChannel(DispatchProxy.Create<IChannel, ThrowingProxy>());
+        (await channel.DeclareAsync("q", CancellationToken.None)).Result.Should().Be(DeclareResult.Lost);
+
+        using var sockets = new OwnedSockets();
+        var connection = new AmqpConnection(DispatchProxy.Create<IConnection, ThrowingProxy>(), sockets, TimeProvider.System);
+        (await connection.OpenChannelAsync(CancellationToken.None)).Should().BeNull();
+        (await connection.ListenAsync(static _ => { }, CancellationToken.None)).Should().Be(SourceReason.ConnectionFailed);
+    }
+
+    [Fact]
+    public async Task A_connection_that_cannot_be_listened_to_is_closed()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        using var sockets = new OwnedSockets();
+        using var client = sockets.Make(AddressFamily.InterNetwork);
+        await client.ConnectAsync(IPAddress.Loopback, ((IPEndPoint)listener.LocalEndpoint).Port);
+        using var accepted = await listener.AcceptTcpClientAsync();
+
+        var connection = new AmqpConnection(DispatchProxy.Create<IConnection, ThrowingProxy>(), sockets, TimeProvider.System);
+        (await connection.ListenAsync(static _ => { }, CancellationToken.None)).Should().Be(SourceReason.ConnectionFailed);
+
         (await IsClosedAsync(accepted)).Should().BeTrue();
     }
 
@@ -46,4 +76,11 @@ public class AmqpClientTests
             return false;
         }
     }
+}
+
+/// <summary>Throws whatever is asked of it.</summary>
+public class ThrowingProxy : DispatchProxy
+{
+    protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) =>
+        throw new InvalidOperationException("Received unexpected command of type ChannelClose!");
 }
