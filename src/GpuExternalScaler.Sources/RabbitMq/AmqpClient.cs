@@ -18,8 +18,10 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
     /// <inheritdoc/>
     public async Task<(SourceReason Reason, IAmqpConnection? Connection)> ConnectAsync(string vhost, CancellationToken cancellationToken)
     {
+        var sockets = new OwnedSockets();
         var factory = new ConnectionFactory
         {
+            SocketFactory = sockets.Make,
             HostName = options.Url.Host,
             Port = options.Port,
             VirtualHost = vhost,
@@ -38,11 +40,12 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
             return (unreadable, null);
         }
 
-        var connecting = factory.CreateConnectionAsync(cancellationToken);
+        Task<IConnection>? connecting = null;
         try
         {
+            connecting = factory.CreateConnectionAsync(cancellationToken);
             var connection = await connecting.WaitAsync(ConnectTimeout, time, cancellationToken).ConfigureAwait(false);
-            var own = new AmqpConnection(connection, time);
+            var own = new AmqpConnection(connection, sockets, time);
 
             // The client does not wait for the broker's word on the virtual host; the first channel shows it.
             if (await own.OpenChannelAsync(cancellationToken).ConfigureAwait(false) is { } channel)
@@ -60,20 +63,28 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
             own.Abandon();
             return (reason, null);
         }
-        catch (TimeoutException)
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            // The client's own limits do not cover a server that accepts and says nothing.
-            AmqpConnection.AbandonLate(connecting);
-            return (SourceReason.Timeout, null);
-        }
-        catch (OperationCanceledException)
-        {
-            AmqpConnection.AbandonLate(connecting);
+            GiveUp();
             throw;
         }
-        catch (Exception e) when (e is RabbitMQClientException or IOException or SocketException or AuthenticationException or TimeoutException)
+#pragma warning disable CA1031 // The client throws more than it documents; to us it is all the same: no connection.
+        catch (Exception e)
+#pragma warning restore CA1031
         {
+            // The client's own limits do not cover a server that accepts and says nothing.
+            GiveUp();
             return (Classify(e), null);
+        }
+
+        void GiveUp()
+        {
+            if (connecting is not null)
+            {
+                AmqpConnection.AbandonLate(connecting);
+            }
+
+            sockets.Dispose();
         }
     }
 
@@ -151,11 +162,61 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
     }
 }
 
+/// <summary>
+/// The sockets of one attempt to connect. The client keeps them open for as long as it waits for an answer, which may be for
+/// ever, so whoever gives a connection up closes them.
+/// </summary>
+internal sealed class OwnedSockets : IDisposable
+{
+    private readonly Lock _gate = new();
+    private readonly List<Socket> _sockets = [];
+    private bool _isDisposed;
+
+    /// <summary>A new socket for the client; closed already if the attempt was given up.</summary>
+    public ITcpClient Make(AddressFamily family)
+    {
+        var socket = new Socket(family, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        lock (_gate)
+        {
+            if (_isDisposed)
+            {
+                socket.Dispose();
+            }
+            else
+            {
+                _sockets.Add(socket);
+            }
+        }
+
+        return new TcpClientAdapter(socket);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Socket[] sockets;
+        lock (_gate)
+        {
+            _isDisposed = true;
+            sockets = [.. _sockets];
+            _sockets.Clear();
+        }
+
+        foreach (var socket in sockets)
+        {
+            socket.Dispose();
+        }
+    }
+}
+
 /// <summary>A connection of RabbitMQ.Client.</summary>
-internal sealed class AmqpConnection(IConnection connection, TimeProvider time) : IAmqpConnection
+internal sealed class AmqpConnection(IConnection connection, OwnedSockets sockets, TimeProvider time) : IAmqpConnection
 {
     private const string EventExchange = "amq.rabbitmq.event";
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(2);
+
+    // A little more than the client is given to end it politely.
+    private static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(3);
     private int _abandoned;
 
     /// <inheritdoc/>
@@ -167,6 +228,24 @@ internal sealed class AmqpConnection(IConnection connection, TimeProvider time) 
 
     /// <inheritdoc/>
     public async Task<SourceReason> ListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken)
+    {
+        var isListening = false;
+        try
+        {
+            var reason = await TryListenAsync(onEvent, cancellationToken).ConfigureAwait(false);
+            isListening = reason == SourceReason.None;
+            return reason;
+        }
+        finally
+        {
+            if (!isListening)
+            {
+                Abandon();
+            }
+        }
+    }
+
+    private async Task<SourceReason> TryListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken)
     {
         if (await OpenAsync(cancellationToken).ConfigureAwait(false) is not { } channel)
         {
@@ -194,6 +273,10 @@ internal sealed class AmqpConnection(IConnection connection, TimeProvider time) 
         {
             return SourceReason.Timeout;
         }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            return SourceReason.ConnectionFailed;
+        }
     }
 
     /// <inheritdoc/>
@@ -201,7 +284,7 @@ internal sealed class AmqpConnection(IConnection connection, TimeProvider time) 
     {
         if (Interlocked.Exchange(ref _abandoned, 1) == 0)
         {
-            _ = EndAsync(connection);
+            _ = EndWithSocketsAsync();
         }
     }
 
@@ -231,6 +314,12 @@ internal sealed class AmqpConnection(IConnection connection, TimeProvider time) 
         {
         }
 #pragma warning restore CA1031
+    }
+
+    private async Task EndWithSocketsAsync()
+    {
+        await Task.WhenAny(EndAsync(connection), Task.Delay(EndTimeout, time)).ConfigureAwait(false);
+        sockets.Dispose();
     }
 
     private static async Task SubscribeAsync(IChannel channel, Action<ConsumerEvent> onEvent, CancellationToken cancellationToken)
@@ -280,8 +369,7 @@ internal sealed class AmqpConnection(IConnection connection, TimeProvider time) 
             var opening = connection.CreateChannelAsync(options: null, CancellationToken.None);
             return await opening.WaitAsync(AnswerTimeout, time, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is RabbitMQClientException or IOException or TimeoutException or ObjectDisposedException
-            || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        catch (Exception e) when (e is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
             return null;
         }
@@ -310,7 +398,7 @@ internal sealed class AmqpChannel(IChannel channel) : IAmqpChannel
         {
             return new DeclareAnswer(DeclareResult.TimedOut);
         }
-        catch (Exception e) when (e is RabbitMQClientException or IOException or ObjectDisposedException)
+        catch (Exception e) when (e is not OperationCanceledException)
         {
             return new DeclareAnswer(DeclareResult.Lost);
         }

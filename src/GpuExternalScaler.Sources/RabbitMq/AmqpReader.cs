@@ -156,7 +156,7 @@ internal sealed class AmqpReader(
         }
         else
         {
-            interest.TakeWatched(MostWatched, _queues);
+            interest.TakeWatched(MostWatched, _queues, CanBeAsked);
         }
 
         asked = 0;
@@ -164,7 +164,7 @@ internal sealed class AmqpReader(
         for (var i = 0; i < _queues.Count; i++)
         {
             var queue = _queues[(int)((uint)(i + _offset) % (uint)_queues.Count)];
-            if (!_absentAt.ContainsKey(queue) && CanBeDeclared(queue.Name) && CanBeDeclared(queue.Vhost) && TryUse(queue.Vhost, now))
+            if (CanBeAsked(queue) && TryUse(queue.Vhost, now))
             {
                 asked++;
                 (byVhost.TryGetValue(queue.Vhost, out var list) ? list : byVhost[queue.Vhost] = []).Add(queue);
@@ -183,6 +183,10 @@ internal sealed class AmqpReader(
 
         return byVhost;
     }
+
+    /// <summary>Whether a queue may be asked for now: its names fit, and it was not just said to be absent.</summary>
+    private bool CanBeAsked(QueueName queue) =>
+        !_absentAt.ContainsKey(queue) && CanBeDeclared(queue.Name) && CanBeDeclared(queue.Vhost);
 
     /// <summary>
     /// Whether a name from a trigger may be put on the wire: AMQP has no longer ones, and takes an empty one for the queue
@@ -233,10 +237,26 @@ internal sealed class AmqpReader(
 
     private async Task ListenAsync(CancellationToken cancellationToken)
     {
-        var (reason, connection) = await connector.ConnectAsync(amqp.EventVhost, cancellationToken);
-        if (connection is not null)
+        SourceReason reason;
+        IAmqpConnection? connection = null;
+        try
         {
-            reason = await connection.ListenAsync(Take, cancellationToken);
+            (reason, connection) = await connector.ConnectAsync(amqp.EventVhost, cancellationToken);
+            if (connection is not null)
+            {
+                reason = await connection.ListenAsync(Take, cancellationToken);
+            }
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            connection?.Abandon();
+            throw;
+        }
+#pragma warning disable CA1031 // Nobody waits for this: the reason is all that is ever seen of it.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+            reason = SourceReason.ConnectionFailed;
         }
 
         ListenReason = reason;

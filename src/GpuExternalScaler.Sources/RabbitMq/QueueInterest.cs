@@ -37,8 +37,11 @@ public sealed class QueueInterest
         _next.Clear();
     }
 
-    /// <summary>Adds up to so many watched queues to a list, those first whose turn is longest ago.</summary>
-    internal void TakeWatched(int most, List<QueueName> taken)
+    /// <summary>
+    /// Adds up to so many watched queues to a list, those first whose turn is longest ago. Those that cannot be asked for
+    /// take nobody's place.
+    /// </summary>
+    internal void TakeWatched(int most, List<QueueName> taken, Predicate<QueueName>? canBeAsked = null)
     {
         lock (_gate)
         {
@@ -56,8 +59,11 @@ public sealed class QueueInterest
                 if (_watched.Contains(queue))
                 {
                     _ring.Enqueue(queue);
-                    taken.Add(queue);
-                    most--;
+                    if (canBeAsked?.Invoke(queue) != false)
+                    {
+                        taken.Add(queue);
+                        most--;
+                    }
                 }
                 else
                 {

@@ -27,6 +27,12 @@ internal sealed class LiveWatch
         var wakesSoon = decision.IsDecided && IsNear(decision.Ready + decision.Unacked, workload.Policy.ActivationThreshold);
         for (var i = 0; i < snapshot.Queues.Length; i++)
         {
+            // One of a pattern was deleted and is part of no decision; each declare of it is an error in the broker's log.
+            if (snapshot.MatchedByPattern && snapshot.Queues[i].Presence == QueuePresence.Absent)
+            {
+                continue;
+            }
+
             if ((wakesSoon || IsWorthWatching(in snapshot.Queues[i], workload.Policy)) && evaluation.Queues.NameAt(i, readings) is { } queue)
             {
                 connection.Source.Interest.Watch(in queue);

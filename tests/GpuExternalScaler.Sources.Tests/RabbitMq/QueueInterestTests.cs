@@ -52,6 +52,19 @@ public class QueueInterestTests
         (GC.GetAllocatedBytesForCurrentThread() - before).Should().BeLessThan(1024);
     }
 
+    [Fact]
+    public void Those_that_cannot_be_asked_for_take_nobodys_place()
+    {
+        var interest = new QueueInterest();
+        Watch(interest, "gone1", "gone2", "a", "gone3", "b", "c");
+        var taken = new List<QueueName>();
+
+        interest.TakeWatched(2, taken, static queue => !queue.Name.StartsWith("gone", StringComparison.Ordinal));
+        taken.Select(static queue => queue.Name).Should().Equal("a", "b");
+
+        Take(interest, 2).Should().Equal(["c", "gone1"], "once they can be, they have their turn");
+    }
+
     private static void Watch(QueueInterest interest, params string[] queues)
     {
         foreach (var queue in queues)
