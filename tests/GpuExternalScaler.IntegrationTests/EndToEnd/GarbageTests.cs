@@ -213,7 +213,7 @@ public sealed class GarbageTests : IAsyncLifetime
     }
 
     private async Task<double> ErrorsAsync(string connection, string endpoint, string reason) =>
-        await _scaler.SeriesAsync("gpu_scaler_source_errors_total", $"connection=\"{connection}\"", $"endpoint=\"{endpoint}\"", $"reason=\"{reason}\"") ?? 0;
+        await _scaler.SeriesAsync("gpu_scaler_source_errors_total", $"connection=\"{connection}\"", $"endpoint=\"{endpoint}", $"reason=\"{reason}\"") ?? 0;
 
     private static string Base(StubServer server) => server.Url.ToString().TrimEnd('/');
 }
