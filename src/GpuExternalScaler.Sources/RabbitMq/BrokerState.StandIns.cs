@@ -76,9 +76,7 @@ internal sealed partial class BrokerState
             }
 
             var succeeded = _totals.QueuesWithTotals > 0;
-            var complete = succeeded && faults.Count == 0 && _totals.BadEntries == 0;
-            var visible = complete ? VisibleVhosts(_totals) : null;
-            SetTotalsReadings(startedAt, now, visible);
+            SetTotalsReadings(startedAt, now);
             NoteArguments(_totals, faults.Count, startedAt);
             if (succeeded)
             {
@@ -91,17 +89,6 @@ internal sealed partial class BrokerState
                 LastSweepStartedAt = Max(startedAt, _status.LastSweepStartedAt),
                 TotalsFault = faults.Count == 0 ? null : Summarise(faults),
             };
-            if (complete && FallbackServesGauges)
-            {
-                _status = _status with
-                {
-                    CompleteSweepAt = startedAt,
-                    CompleteVhosts = visible,
-                    CompleteFreshFor = _fallback.TotalsFreshFor,
-                    CompleteStaleAfter = _fallback.TotalsStaleAfter,
-                };
-            }
-
             Publish(now);
             return new SweepOutcome
             {
@@ -115,7 +102,7 @@ internal sealed partial class BrokerState
                 Answered = answered,
                 BadSamples = _totals.BadEntries + _totals.BadValues,
                 Succeeded = succeeded,
-                IsComplete = complete,
+                IsComplete = succeeded && faults.Count == 0 && _totals.BadEntries == 0,
                 Faults = faults,
                 Choice = _status.Choice,
             };
@@ -251,7 +238,10 @@ internal sealed partial class BrokerState
         }
     }
 
-    private void SetTotalsReadings(DateTimeOffset startedAt, DateTimeOffset now, HashSet<string>? visible)
+    /// <summary>
+    /// A queue the totals lack may exist all the same: a broker leaves out those whose node has just stopped answering it.
+    /// </summary>
+    private void SetTotalsReadings(DateTimeOffset startedAt, DateTimeOffset now)
     {
         var entries = _table.Entries;
         for (var slot = 0; slot < entries.Length; slot++)
@@ -259,18 +249,10 @@ internal sealed partial class BrokerState
             ref var entry = ref entries[slot];
             var row = _totals.Rows.Get(slot);
             SetDeclaration(ref entry, in row);
-            if (!IsGap(in entry, startedAt, now))
-            {
-                continue;
-            }
-
-            if (row.Has(RowFields.Coarse))
+            FallbackGauges.NoteListed(ref entry, in row, wholeSince: null, startedAt);
+            if (row.Has(RowFields.Coarse) && IsGap(in entry, startedAt, now))
             {
                 _fallback.TakeTotals(ref entry, in row, startedAt);
-            }
-            else if (!row.Has(RowFields.Exists) && visible?.Contains(_table.Names[slot].Vhost) == true)
-            {
-                SetAbsentUnlessDeclared(ref entry, RabbitMqEndpoint.ManagementTotals, startedAt);
             }
         }
     }

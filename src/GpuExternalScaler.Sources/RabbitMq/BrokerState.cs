@@ -60,6 +60,7 @@ internal sealed partial class BrokerState
     private DateTimeOffset _argumentsAt;
     private int _argumentsKnownFor;
     private DateTimeOffset? _completeSince;
+    private DateTimeOffset? _listWholeSince;
     private bool _metricsSwept;
     private bool _metricsSucceeded;
     private bool? _metricsHaveCounters;
@@ -231,11 +232,14 @@ internal sealed partial class BrokerState
     {
         lock (_gate)
         {
+            _listWholeSince = startedAt - _listStartedAt > ListFreshFor ? null : _listWholeSince;
             _listStartedAt = startedAt;
             var faults = new List<SourceFault>();
             var since = _status.ManagementFault?.Since ?? now;
             var bytes = ReadLists(_list, RabbitMqEndpoint.Management, answers, now, endpoint, faults, since);
             var answered = answers.Count - faults.Count;
+            var visible = faults.Count == 0 && _list is { Queues: > 0, BadEntries: 0 } ? VisibleVhosts(_list) : null;
+            _listWholeSince = visible is null ? null : _listWholeSince ?? startedAt;
             if (faults.Count == 0 && _list.QueuesWithGauges == 0)
             {
                 var reason = _list.Queues == 0 ? SourceReason.NoQueuesVisible
@@ -245,8 +249,6 @@ internal sealed partial class BrokerState
             }
 
             var succeeded = _list.QueuesWithGauges > 0;
-            var complete = succeeded && faults.Count == 0 && _list.BadEntries == 0;
-            var visible = complete ? VisibleVhosts(_list) : null;
             SetListReadings(startedAt, now, visible);
             NoteArguments(_list, faults.Count, startedAt);
             if (succeeded)
@@ -261,7 +263,8 @@ internal sealed partial class BrokerState
                 LastSweepStartedAt = Max(startedAt, _status.LastSweepStartedAt),
                 ManagementFault = faults.Count == 0 ? null : Summarise(faults),
             };
-            if (complete && (FallbackServesGauges || now - _status.CompleteSweepAt > _status.CompleteFreshFor))
+            if (startedAt - _listWholeSince >= StatisticsLag
+                && (FallbackServesGauges || now - _status.CompleteSweepAt > _status.CompleteFreshFor))
             {
                 _status = _status with
                 {
@@ -285,7 +288,7 @@ internal sealed partial class BrokerState
                 Answered = answered,
                 BadSamples = _list.BadEntries + _list.BadValues,
                 Succeeded = succeeded,
-                IsComplete = complete,
+                IsComplete = succeeded && visible is not null,
                 Faults = faults,
                 Choice = _status.Choice,
             };
@@ -710,7 +713,7 @@ internal sealed partial class BrokerState
 
     /// <param name="startedAt">When the list was asked for.</param>
     /// <param name="now">Now.</param>
-    /// <param name="visible">The virtual hosts in which the list proves absence; null for none.</param>
+    /// <param name="visible">The virtual hosts of which the list shows all queues; null for none.</param>
     private void SetListReadings(DateTimeOffset startedAt, DateTimeOffset now, HashSet<string>? visible)
     {
         var entries = _table.Entries;
@@ -719,6 +722,8 @@ internal sealed partial class BrokerState
             ref var entry = ref entries[slot];
             var row = _list.Rows.Get(slot);
             SetDeclaration(ref entry, in row);
+            var isVisible = visible?.Contains(_table.Names[slot].Vhost) == true;
+            var isGone = FallbackGauges.NoteListed(ref entry, in row, isVisible ? _listWholeSince : null, startedAt);
             var isGap = IsGap(in entry, startedAt, now);
             var isDisputed = entry.Reading.Presence == QueuePresence.Absent && now - entry.LastKnownAt > _options.StaleAfter;
             if (row.Has(RowFields.Gauges))
@@ -729,9 +734,9 @@ internal sealed partial class BrokerState
                     _fallback.TakeListed(ref entry, in row, startedAt);
                 }
             }
-            else if (isGap && !row.Has(RowFields.Exists) && visible?.Contains(_table.Names[slot].Vhost) == true)
+            else if (isGap && isGone && entry.Fallback.DeclaredAt < startedAt)
             {
-                SetAbsentUnlessDeclared(ref entry, RabbitMqEndpoint.Management, startedAt);
+                _fallback.SetAbsent(ref entry, RabbitMqEndpoint.Management, startedAt);
             }
         }
     }
@@ -745,14 +750,6 @@ internal sealed partial class BrokerState
         && (FallbackServesGauges
             || entry.GaugesFrom is not (RabbitMqEndpoint.None or RabbitMqEndpoint.Metrics)
             || !entry.Reading.IsFresh(now));
-
-    private void SetAbsentUnlessDeclared(ref QueueEntry entry, RabbitMqEndpoint source, DateTimeOffset startedAt)
-    {
-        if (entry.Fallback.DeclaredAt < startedAt)
-        {
-            _fallback.SetAbsent(ref entry, source, startedAt);
-        }
-    }
 
     private static void SetDeclaration(ref QueueEntry entry, in QueueRow row)
     {

@@ -36,6 +36,29 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
 
     public TimeSpan AbsentStaleAfter => Max(options.StaleAfter, 3 * AmqpReader.AbsentInterval);
 
+    /// <summary>Notes whether a list holds a queue, and says whether lists have missed it for long enough to call it gone.</summary>
+    /// <param name="entry">The queue.</param>
+    /// <param name="row">Its row.</param>
+    /// <param name="wholeSince">Since when lists have shown all queues of the virtual host; null if this one may not.</param>
+    /// <param name="at">When the list was asked for.</param>
+    public static bool NoteListed(ref QueueEntry entry, in QueueRow row, DateTimeOffset? wholeSince, DateTimeOffset at)
+    {
+        if (row.Has(RowFields.Exists))
+        {
+            entry.Fallback.UnlistedSince = default;
+            return false;
+        }
+
+        if (wholeSince is not { } since)
+        {
+            return false;
+        }
+
+        // While a node goes down or comes up, one list may lack its queues.
+        entry.Fallback.UnlistedSince = entry.Fallback.UnlistedSince < since ? at : entry.Fallback.UnlistedSince;
+        return at - entry.Fallback.UnlistedSince >= BrokerState.StatisticsLag;
+    }
+
     /// <summary>Takes a queue's totals.</summary>
     public void TakeTotals(ref QueueEntry entry, in QueueRow row, DateTimeOffset at)
     {
@@ -200,6 +223,9 @@ internal struct FallbackFigures
 {
     public DateTimeOffset TotalsAt;
     public DateTimeOffset ListedAt;
+
+    /// <summary>When lists began to miss the queue; the minimum while they do not.</summary>
+    public DateTimeOffset UnlistedSince;
     public DateTimeOffset DeclaredAt;
     public long ListedConsumers;
     public long DeclaredReady;

@@ -119,7 +119,10 @@ public class FallbackTests
             harness["b"].Presence.Should().Be(QueuePresence.Present);
         }
 
-        // Now it is deleted: the list proves it.
+        // Now it is deleted: the lists prove it, one alone does not.
+        harness.List($"[{Entry("q", 0)}]");
+        harness["b"].Presence.Should().Be(QueuePresence.Present);
+        harness.Wait(10);
         harness.List($"[{Entry("q", 0)}]");
         harness["b"].Presence.Should().Be(QueuePresence.Absent);
     }
@@ -138,7 +141,50 @@ public class FallbackTests
         harness["q"].Should().Be(before with { Kind = QueueKind.Classic });
         harness.Wait(10);
         harness.List($"[{Entry("other", 1)}]");
+        harness.Wait(10);
+        harness.List($"[{Entry("other", 1)}]");
         harness["q"].Presence.Should().Be(QueuePresence.Absent);
+    }
+
+    /// <summary>
+    /// As with 4.3 and 3.x when a node hangs or dies: for a moment its queues are neither among those of running nodes nor
+    /// among those of stopped ones.
+    /// </summary>
+    [Fact]
+    public void One_list_that_lacks_a_queue_is_no_proof_whatever_an_earlier_one_lacked()
+    {
+        var harness = new BrokerHarness(BrokerHarness.Both with { MetricsUrls = [] });
+        var both = $"[{Entry("q", 3)},{Entry("other", 1)}]";
+        var one = $"[{Entry("other", 1)}]";
+        harness.List(both);
+        harness.Wait(10);
+        harness.List(one);
+        harness.Wait(10);
+        harness.List("""[{"name":"q","type":"classic","vhost":"/","state":"down"},{"name":"other","vhost":"/"}]""");
+        harness.Wait(10);
+        harness.List(one);
+        harness["q"].Presence.Should().Be(QueuePresence.Present);
+
+        // Lists are only read while they are needed: the next one may be an hour later.
+        harness.Wait(3600);
+        harness.List(one);
+        harness["q"].Presence.Should().Be(QueuePresence.Present);
+        harness.Wait(10);
+        harness.List(one);
+        harness["q"].Presence.Should().Be(QueuePresence.Absent);
+    }
+
+    [Fact]
+    public void Lists_without_statistics_prove_absence_all_the_same()
+    {
+        var harness = new BrokerHarness(BrokerHarness.Both with { MetricsUrls = [] });
+        harness.List($"[{Entry("q", 3)},{Entry("other", 1)}]");
+        harness.Wait(10);
+        harness.List(true, """[{"name":"other","vhost":"/"}]""");
+        harness.Wait(10);
+        harness.List(true, """[{"name":"other","vhost":"/"}]""");
+        harness["q"].Presence.Should().Be(QueuePresence.Absent);
+        harness["other"].Presence.Should().Be(QueuePresence.Present);
     }
 
     [Theory]
@@ -189,6 +235,8 @@ public class FallbackTests
             harness.Sweep(SourceReason.ConnectionRefused);
         }
 
+        harness.List($"[{Entry("a", 3)}]");
+        harness.Wait(10);
         harness.List($"[{Entry("a", 3)}]");
 
         harness["b"].Presence.Should().Be(QueuePresence.Absent);
