@@ -130,41 +130,32 @@ internal sealed class EndpointClient(string? caFile, TimeProvider timeProvider) 
     private static async Task<EndpointAnswer> ReadBodyAsync(HttpContent content, long maxBytes, CancellationToken cancellationToken)
     {
         var stream = await content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
-        var buffer = ArrayPool<byte>.Shared.Rent(64 * 1024);
-        var length = 0;
+        var chunk = ArrayPool<byte>.Shared.Rent(64 * 1024);
+        var page = new PageBuffer();
         try
         {
             while (true)
             {
-                var read = await stream.ReadAsync(buffer.AsMemory(length), cancellationToken).ConfigureAwait(false);
+                var read = await stream.ReadAsync(chunk, cancellationToken).ConfigureAwait(false);
                 if (read == 0)
                 {
-                    var answer = new EndpointAnswer(buffer, length);
-                    buffer = null;
+                    var answer = new EndpointAnswer(page);
+                    page = null;
                     return answer;
                 }
 
-                length += read;
-                if (length > maxBytes)
+                if (page.Length + read > maxBytes)
                 {
                     return new EndpointAnswer(SourceReason.TooLarge);
                 }
 
-                if (length == buffer.Length)
-                {
-                    var larger = ArrayPool<byte>.Shared.Rent(buffer.Length * 2);
-                    buffer.AsSpan(0, length).CopyTo(larger);
-                    ArrayPool<byte>.Shared.Return(buffer);
-                    buffer = larger;
-                }
+                page.Append(chunk.AsSpan(0, read));
             }
         }
         finally
         {
-            if (buffer is not null)
-            {
-                ArrayPool<byte>.Shared.Return(buffer);
-            }
+            page?.Dispose();
+            ArrayPool<byte>.Shared.Return(chunk);
         }
     }
 
@@ -195,17 +186,13 @@ internal sealed class EndpointClient(string? caFile, TimeProvider timeProvider) 
     };
 }
 
-/// <summary>A page, or the reason why there is none. Dispose to give the buffer back.</summary>
+/// <summary>A page, or the reason why there is none. Dispose to give its memory back.</summary>
 internal readonly struct EndpointAnswer : IDisposable
 {
-    private readonly byte[]? _buffer;
-    private readonly int _length;
+    private readonly PageBuffer? _page;
 
-    public EndpointAnswer(byte[] buffer, int length)
-    {
-        _buffer = buffer;
-        _length = length;
-    }
+    /// <summary>A page, which is disposed of with the answer.</summary>
+    public EndpointAnswer(PageBuffer page) => _page = page;
 
     public EndpointAnswer(SourceReason reason, int status = 0)
     {
@@ -218,13 +205,7 @@ internal readonly struct EndpointAnswer : IDisposable
     /// <summary>HTTP status where that is the reason, else 0.</summary>
     public int Status { get; }
 
-    public ReadOnlySpan<byte> Body => _buffer.AsSpan(0, _length);
+    public ReadOnlySpan<byte> Body => _page is null ? default : _page.Bytes;
 
-    public void Dispose()
-    {
-        if (_buffer is not null)
-        {
-            ArrayPool<byte>.Shared.Return(_buffer);
-        }
-    }
+    public void Dispose() => _page?.Dispose();
 }

@@ -91,8 +91,9 @@ internal sealed class BrokerHarness
             return new EndpointAnswer(reason);
         }
 
-        var bytes = answer as byte[] ?? Encoding.UTF8.GetBytes((string)answer);
-        return new EndpointAnswer(bytes, bytes.Length);
+        var page = new PageBuffer();
+        page.Append(answer as byte[] ?? Encoding.UTF8.GetBytes((string)answer));
+        return new EndpointAnswer(page);
     }
 
     public static string Data(string file) =>
