@@ -62,14 +62,15 @@ internal sealed class ScenarioStage(RabbitMqBroker broker, string name)
 
     /// <summary>Plays a scenario and holds the decisions against the claims of its folder.</summary>
     /// <returns>What contradicts the claims; empty when all is as it should be.</returns>
-    public static async Task<IReadOnlyList<string>> PlayAsync(RabbitMqBroker broker, string name, Func<ScenarioStage, Task> act)
+    public static async Task<IReadOnlyList<string>> PlayAsync(
+        RabbitMqBroker broker, string name, Func<ScenarioStage, Task> act, RabbitMqConnectionOptions? connection = null)
     {
-        var recording = await RecordAsync(broker, name, act);
+        var recording = await RecordAsync(broker, name, act, connection);
         if (Environment.GetEnvironmentVariable("GPU_SCALER_RECORD_SCENARIOS") is { Length: > 0 } recordTo)
         {
             var version = await VersionAsync(broker);
-            var target = Directory.CreateDirectory(Path.Combine(recordTo, version, name));
-            await File.WriteAllTextAsync(Path.Combine(target.FullName, "readings.csv"), recording.Write($"Recorded from RabbitMQ {version}."));
+            var target = Directory.CreateDirectory(Path.Combine(recordTo, name));
+            new ScenarioFolder(target.FullName).WriteRecording(version, recording);
         }
 
         var folder = new ScenarioFolder(Path.Combine(AppContext.BaseDirectory, "Scenarios", name));

@@ -4,11 +4,16 @@ namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 
 /// <summary>
 /// Acts the recorded scenarios out again on a real broker with its default intervals, all side by side because they
-/// mostly wait. The unit tests replay the recordings; here the same claims must hold anew.
+/// mostly wait. The unit tests replay the recordings; here the same claims must hold anew. Five minutes each:
+/// <c>tests/run --scenarios</c> includes them.
 /// <c>GPU_SCALER_RECORD_SCENARIOS</c> names a folder to record into, <c>GPU_SCALER_SCENARIO</c> one scenario to act out.
 /// </summary>
+[Trait(Trait, "Live")]
 public abstract class ScenarioTests(ScenarioTests.Performance performance)
 {
+    /// <summary>Tells these tests from all others.</summary>
+    public const string Trait = "Scenarios";
+
     private static readonly TimeSpan BrokerDefault = TimeSpan.FromSeconds(5);
 
     private static readonly Dictionary<string, Func<ScenarioStage, RabbitMqBroker, Task>> Acts = new(StringComparer.Ordinal)
@@ -137,12 +142,31 @@ public abstract class ScenarioTests(ScenarioTests.Performance performance)
         },
     };
 
-    private static IEnumerable<KeyValuePair<string, Func<ScenarioStage, RabbitMqBroker, Task>>> Chosen =>
-        Environment.GetEnvironmentVariable("GPU_SCALER_SCENARIO") is { Length: > 0 } name
-            ? Acts.Concat(LongActs).Where(act => act.Key == name)
-            : Acts;
+    /// <summary>The same of those that take a cluster, which is 4.x.</summary>
+    private static readonly Dictionary<string, Func<ScenarioStage, RabbitMqCluster, Task>> ClusterActs = new(StringComparer.Ordinal)
+    {
+        ["quorum-leader-moves"] = static async (stage, cluster) =>
+        {
+            await using (var driver = await stage.DeclareAsync(QueueKind.Quorum))
+            {
+            }
 
-    public static TheoryData<string> Names => [.. Chosen.Select(static act => act.Key)];
+            await using var workers = stage.Workers(6, new WorkerBehaviour { ServiceTime = TimeSpan.FromSeconds(2) });
+            var publishing = stage.PublishAsync(perSecond: 2, seconds: 180);
+            await ScenarioStage.Pass(80);
+            for (var i = 1; i <= 4; i++)
+            {
+                await cluster.MoveLeaderAsync(stage.Queue, cluster.Nodes[i % cluster.Nodes.Count]);
+                await ScenarioStage.Pass(10);
+            }
+
+            await publishing;
+        },
+    };
+
+    private static IEnumerable<string> Chosen => Environment.GetEnvironmentVariable("GPU_SCALER_SCENARIO") is { Length: > 0 } name ? [name] : Acts.Keys;
+
+    public static TheoryData<string> Names => [.. Chosen];
 
     [Theory]
     [MemberData(nameof(Names))]
@@ -151,6 +175,13 @@ public abstract class ScenarioTests(ScenarioTests.Performance performance)
     /// <summary>All scenarios side by side; the one that restarts its broker has one of its own.</summary>
     public abstract class Performance(RabbitMqInstallation installation) : IAsyncLifetime
     {
+        private static readonly RabbitMqBrokerOptions Defaults = new()
+        {
+            StatisticsInterval = BrokerDefault,
+            QuorumTick = BrokerDefault,
+            SampleInterval = BrokerDefault,
+        };
+
         private readonly RabbitMqBroker _broker = New(installation);
         private readonly RabbitMqBroker _restarted = New(installation);
         private Dictionary<string, Task<IReadOnlyList<string>>> _plays = [];
@@ -158,7 +189,7 @@ public abstract class ScenarioTests(ScenarioTests.Performance performance)
         public async Task InitializeAsync()
         {
             await Task.WhenAll(_broker.StartAsync(), _restarted.StartAsync());
-            _plays = Chosen.ToDictionary(static act => act.Key, act => PlayAsync(act.Key, act.Value), StringComparer.Ordinal);
+            _plays = Chosen.ToDictionary(static name => name, PlayAsync, StringComparer.Ordinal);
         }
 
         public Task<IReadOnlyList<string>> ContradictionsAsync(string name) => _plays[name];
@@ -169,15 +200,23 @@ public abstract class ScenarioTests(ScenarioTests.Performance performance)
             await _restarted.DisposeAsync();
         }
 
-        private static RabbitMqBroker New(RabbitMqInstallation installation) => new(installation, new RabbitMqBrokerOptions
-        {
-            StatisticsInterval = BrokerDefault,
-            QuorumTick = BrokerDefault,
-            SampleInterval = BrokerDefault,
-        });
+        private static RabbitMqBroker New(RabbitMqInstallation installation) => new(installation, Defaults);
 
-        private Task<IReadOnlyList<string>> PlayAsync(string name, Func<ScenarioStage, RabbitMqBroker, Task> act)
+        private static async Task<IReadOnlyList<string>> PlayAsync(string name, Func<ScenarioStage, RabbitMqCluster, Task> act)
         {
+            await using var cluster = await RabbitMqCluster.StartNewAsync(Defaults);
+            var connection = ScenarioStage.ConnectionTo(cluster.Nodes[0]) with { MetricsUrls = [.. cluster.Nodes.Select(static node => node.MetricsUri)] };
+            return await ScenarioStage.PlayAsync(cluster.Nodes[0], name, stage => act(stage, cluster), connection);
+        }
+
+        private Task<IReadOnlyList<string>> PlayAsync(string name)
+        {
+            if (ClusterActs.TryGetValue(name, out var clusterAct))
+            {
+                return Task.Run(() => PlayAsync(name, clusterAct));
+            }
+
+            var act = Acts.TryGetValue(name, out var usual) ? usual : LongActs[name];
             var broker = name == "broker-restart" ? _restarted : _broker;
             return Task.Run(() => ScenarioStage.PlayAsync(broker, name, stage => act(stage, broker)));
         }

@@ -7,22 +7,32 @@ using GpuExternalScaler.Scaling.Policy;
 namespace GpuExternalScaler.Scaling.Tests.Scenarios;
 
 /// <summary>
-/// A folder that holds one scenario: <c>README.md</c> what happened, <c>policy.txt</c> the policy, <c>readings.csv</c> what
-/// a source said, <c>claims.txt</c> what must be true of the decisions, and <c>expected.csv</c> the decisions themselves.
+/// A folder that holds one scenario: <c>README.md</c> what happened, <c>policy.txt</c> the policy, <c>claims.txt</c> what
+/// must be true of the decisions; and for each version of RabbitMQ that it was acted out on, <c>readings-VERSION.csv</c>
+/// what the source said and <c>expected-VERSION.csv</c> the decisions.
 /// </summary>
 public sealed class ScenarioFolder(string path)
 {
-    public string Name => System.IO.Path.GetFileName(path);
+    private const string Readings = "readings-";
+
+    /// <summary>The versions of RabbitMQ it was recorded from.</summary>
+    public IEnumerable<string> Versions => Directory.GetFiles(path, $"{Readings}*.csv")
+        .Select(static file => System.IO.Path.GetFileNameWithoutExtension(file)[Readings.Length..])
+        .Order(StringComparer.Ordinal);
 
     public ScalingPolicy ReadPolicy() => ParsePolicy(File.ReadAllLines(System.IO.Path.Combine(path, "policy.txt")));
 
-    public ScenarioRecording ReadRecording() => ScenarioRecording.Read(File.ReadAllLines(System.IO.Path.Combine(path, "readings.csv")));
+    public ScenarioRecording ReadRecording(string version) =>
+        ScenarioRecording.Read(File.ReadAllLines(System.IO.Path.Combine(path, $"{Readings}{version}.csv")));
 
     public IReadOnlyList<ScenarioClaim> ReadClaims() => ScenarioClaim.Parse(File.ReadAllLines(System.IO.Path.Combine(path, "claims.txt")));
 
-    public string ReadExpected() => File.ReadAllText(System.IO.Path.Combine(path, "expected.csv"));
+    public string ReadExpected(string version) => File.ReadAllText(ExpectedFile(version));
 
-    public void Write(string file, string text) => File.WriteAllText(System.IO.Path.Combine(path, file), text);
+    public void WriteRecording(string version, ScenarioRecording recording) =>
+        File.WriteAllText(System.IO.Path.Combine(path, $"{Readings}{version}.csv"), recording.Write($"Recorded from RabbitMQ {version}."));
+
+    public void WriteExpected(string version, string text) => File.WriteAllText(ExpectedFile(version), text);
 
     /// <summary>Decisions as they are compared: every fifth second, and whenever reason or activity changes.</summary>
     public static string Describe(IReadOnlyList<ScenarioStep> steps)
@@ -42,6 +52,8 @@ public sealed class ScenarioFolder(string path)
 
         return text.ToString();
     }
+
+    private string ExpectedFile(string version) => System.IO.Path.Combine(path, $"expected-{version}.csv");
 
     private static ScalingPolicy ParsePolicy(IEnumerable<string> lines)
     {
