@@ -120,7 +120,7 @@ internal sealed class EvaluationLoop(
         var decision = DecisionFold.Step(evaluation.State, snapshot, workload.Policy, now);
         var fault = readings.Fault ?? (evaluation.Queues is { IsPattern: true, Slots.Length: 0 } ? readings.ListFault : null);
         workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + options.DecisionValidFor, fault), clock.Now);
-        LiveWatch.Note(workload, snapshot, in decision, readings);
+        _watch.Note(workload, snapshot, in decision, readings);
         LogChange(workload, evaluation, decision, now);
     }
 
