@@ -91,8 +91,9 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     {
         // Where there are consumers a message may be on its way to a free one at the very moment: what waits is what two
         // looks in a row have seen. Without consumers nothing is on its way.
-        var before = IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor) ? entry.Fallback.DeclaredReady : 0;
-        entry.LiveReady.Add(consumers == 0 ? ready : Math.Min(before, ready), at, LiveMemory);
+        var isSecond = IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor);
+        var waits = consumers == 0 ? ready : isSecond ? Math.Min(entry.Fallback.DeclaredReady, ready) : 0;
+        entry.LiveReady.Add(waits, at, LiveMemory);
         entry.Fallback.DeclaredAt = at;
         entry.Fallback.DeclaredReady = ready;
         entry.Fallback.DeclaredConsumers = consumers;
@@ -109,9 +110,12 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         }
         else if (mayServe || entry.Reading.Presence != QueuePresence.Present || entry.GaugesFrom == RabbitMqEndpoint.Amqp)
         {
-            // Nothing is older than what was asked a moment ago, so nothing recent need be kept above it.
+            // Nothing is older than what was asked a moment ago, so nothing recent need be kept above it. Ready counts
+            // double here: with the unacknowledged unknown, one message that waits means that every slot is taken. A
+            // first look has nothing to be compared with but what another endpoint said, and else stands alone.
+            var first = entry.Reading.Presence == QueuePresence.Present && entry.Reading.IsUsable(at) ? Math.Min(entry.SweptReady, ready) : ready;
             entry.LiveReady = default;
-            SetPresent(ref entry, RabbitMqEndpoint.Amqp, at, ready, 0, consumers, QueueGauges.Unacked);
+            SetPresent(ref entry, RabbitMqEndpoint.Amqp, at, consumers == 0 || isSecond ? waits : first, 0, consumers, QueueGauges.Unacked);
         }
     }
 

@@ -266,6 +266,37 @@ public class StandInTests
     }
 
     [Fact]
+    public void Declares_alone_count_as_waiting_what_two_looks_in_a_row_have_seen_where_there_are_consumers()
+    {
+        var harness = new BrokerHarness(BrokerHarness.AmqpOnly);
+        harness.Declare(("q", BrokerHarness.Found(0, 5)));
+        harness.Wait(2);
+        harness.Declare(("q", BrokerHarness.Found(1, 5)));
+        harness["q"].Ready.Should().Be(0, "it may be on its way to one of five idle consumers");
+        harness.Wait(2);
+        harness.Declare(("q", BrokerHarness.Found(7, 5)));
+        harness["q"].Ready.Should().Be(1);
+        harness.Wait(2);
+        harness.Declare(("q", BrokerHarness.Found(9, 0)));
+        harness["q"].Ready.Should().Be(9, "nothing is on its way to nobody");
+    }
+
+    [Theory]
+    [InlineData(3, 0)]
+    [InlineData(60, 3)]
+    public void A_first_look_is_compared_with_what_another_endpoint_said_while_that_is_believed(double age, long ready)
+    {
+        var harness = new BrokerHarness(BrokerHarness.All);
+        harness.Sweep(new PageText("n1").WithInfo().Queue("q", 0, 0, 5).ToString());
+        harness.Sweep(SourceReason.ConnectionRefused);
+        harness.Sweep(SourceReason.ConnectionRefused);
+        harness.Sweep(SourceReason.ConnectionRefused);
+        harness.Wait(age);
+        harness.Declare(("q", BrokerHarness.Found(3, 5)));
+        harness["q"].Should().BeEquivalentTo(new { Ready = ready, Missing = QueueGauges.Unacked });
+    }
+
+    [Fact]
     public void A_broker_that_lets_us_in_is_swept_even_when_nothing_is_asked_for()
     {
         var harness = new BrokerHarness(BrokerHarness.AmqpOnly);
