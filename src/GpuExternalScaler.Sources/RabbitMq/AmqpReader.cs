@@ -25,7 +25,10 @@ internal sealed class AmqpReader(
     /// <summary>Time after which a pass begins no further declare; the rest comes first in the next.</summary>
     internal static readonly TimeSpan PassLimit = TimeSpan.FromSeconds(5);
 
-    /// <summary>Time between two declares of a queue that does not exist: each writes an error into the broker's log.</summary>
+    /// <summary>
+    /// Time between two declares of a queue that does not exist: each writes an error into the broker's log. Only the first
+    /// is repeated in the next pass, because a queue may be gone for an instant.
+    /// </summary>
     internal static readonly TimeSpan AbsentInterval = TimeSpan.FromSeconds(10);
 
     /// <summary>Most watched queues in one pass: about 20 ms of the broker's time.</summary>
@@ -40,7 +43,7 @@ internal sealed class AmqpReader(
     private const int MostEvents = 100_000;
 
     private readonly Dictionary<string, Vhost> _vhosts = new(StringComparer.Ordinal);
-    private readonly Dictionary<QueueName, DateTimeOffset> _absentAt = [];
+    private readonly Dictionary<QueueName, Absence> _absent = [];
     private readonly List<QueueName> _queues = [];
     private readonly ConcurrentQueue<ConsumerEvent> _events = new();
     private IAmqpConnection? _listening;
@@ -62,7 +65,7 @@ internal sealed class AmqpReader(
     public async Task<DeclarePass> DeclareAsync(bool serveGauges, TimeSpan allInterval, CancellationToken cancellationToken)
     {
         var startedAt = clock.Now;
-        ForgetAbsent(startedAt);
+        ForgetUnused(startedAt);
         var byVhost = Choose(serveGauges, allInterval, startedAt, out var asked);
         DropUnused(startedAt);
         var deadline = startedAt + PassLimit;
@@ -72,7 +75,11 @@ internal sealed class AmqpReader(
         {
             if (outcome.Answer.Result == DeclareResult.NoSuchQueue)
             {
-                _absentAt[outcome.Queue] = outcome.At;
+                _absent[outcome.Queue] = new Absence(outcome.At, IsConfirmed: _absent.ContainsKey(outcome.Queue));
+            }
+            else if (outcome.Answer.Result == DeclareResult.Found)
+            {
+                _absent.Remove(outcome.Queue);
             }
         }
 
@@ -156,7 +163,9 @@ internal sealed class AmqpReader(
         }
         else
         {
-            interest.TakeWatched(MostWatched, _queues, CanBeAsked);
+            _queues.AddRange(_absent.Where(static pair => !pair.Value.IsConfirmed).Select(static pair => pair.Key).Take(MostWatched));
+            var suspects = _queues.Count;
+            interest.TakeWatched(MostWatched - suspects, _queues, queue => CanBeAsked(queue, now) && !_absent.TryGetValue(queue, out _));
         }
 
         asked = 0;
@@ -164,7 +173,7 @@ internal sealed class AmqpReader(
         for (var i = 0; i < _queues.Count; i++)
         {
             var queue = _queues[(int)((uint)(i + _offset) % (uint)_queues.Count)];
-            if (CanBeAsked(queue) && TryUse(queue.Vhost, now))
+            if (CanBeAsked(queue, now) && TryUse(queue.Vhost, now))
             {
                 asked++;
                 (byVhost.TryGetValue(queue.Vhost, out var list) ? list : byVhost[queue.Vhost] = []).Add(queue);
@@ -185,8 +194,8 @@ internal sealed class AmqpReader(
     }
 
     /// <summary>Whether a queue may be asked for now: its names fit, and it was not just said to be absent.</summary>
-    private bool CanBeAsked(QueueName queue) =>
-        !_absentAt.ContainsKey(queue) && CanBeDeclared(queue.Name) && CanBeDeclared(queue.Vhost);
+    private bool CanBeAsked(QueueName queue, DateTimeOffset now) =>
+        !(_absent.TryGetValue(queue, out var absence) && absence.IsConfirmed && now - absence.At < AbsentInterval) && CanBeDeclared(queue.Name) && CanBeDeclared(queue.Vhost);
 
     /// <summary>
     /// Whether a name from a trigger may be put on the wire: AMQP has no longer ones, and takes an empty one for the queue
@@ -224,13 +233,14 @@ internal sealed class AmqpReader(
         }
     }
 
-    private void ForgetAbsent(DateTimeOffset now)
+    /// <summary>Forgets absent queues that nobody has asked for since.</summary>
+    private void ForgetUnused(DateTimeOffset now)
     {
-        foreach (var (queue, at) in _absentAt)
+        foreach (var (queue, absence) in _absent)
         {
-            if (now - at >= AbsentInterval)
+            if (now - absence.At >= UnusedFor)
             {
-                _absentAt.Remove(queue);
+                _absent.Remove(queue);
             }
         }
     }
@@ -277,6 +287,9 @@ internal sealed class AmqpReader(
             _events.Enqueue(one);
         }
     }
+
+    /// <summary>That a queue does not exist, and whether it was said twice in a row.</summary>
+    private readonly record struct Absence(DateTimeOffset At, bool IsConfirmed);
 
     private sealed class Vhost(VhostDeclarer declarer)
     {

@@ -42,13 +42,16 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         entry.Fallback.TotalsAt = at;
         long consumers = 0;
         var missing = QueueGauges.None;
+        var freshFor = TotalsFreshFor;
         if (IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor))
         {
             consumers = entry.Fallback.DeclaredConsumers;
         }
         else if (IsWithin(at, entry.Fallback.ListedAt, ListFreshFor))
         {
+            // What is put together is no fresher than its oldest part.
             consumers = entry.Fallback.ListedConsumers;
+            freshFor = Min(freshFor, entry.Fallback.ListedAt + ListFreshFor - at);
         }
         else
         {
@@ -56,6 +59,7 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         }
 
         SetPresent(ref entry, RabbitMqEndpoint.ManagementTotals, at, row.Ready, row.Unacked, consumers, missing);
+        entry.Reading = entry.Reading with { FreshFor = freshFor };
     }
 
     /// <summary>Takes a queue's row of the statistics list.</summary>
@@ -72,6 +76,7 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
             if (!isDeclared)
             {
                 SetConsumers(ref entry, row.Consumers);
+                entry.Reading = entry.Reading with { FreshFor = TotalsFreshFor };
             }
 
             return;
@@ -94,6 +99,7 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         var isSecond = IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor);
         var waits = consumers == 0 ? ready : isSecond ? Math.Min(entry.Fallback.DeclaredReady, ready) : 0;
         entry.LiveReady.Add(waits, at, LiveMemory);
+        entry.Fallback.IsMissed = false;
         entry.Fallback.DeclaredAt = at;
         entry.Fallback.DeclaredReady = ready;
         entry.Fallback.DeclaredConsumers = consumers;
@@ -106,6 +112,7 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
             if (mayServe && entry.GaugesFrom != RabbitMqEndpoint.Metrics)
             {
                 SetConsumers(ref entry, consumers);
+                entry.Reading = entry.GaugesFrom == RabbitMqEndpoint.ManagementTotals ? entry.Reading with { FreshFor = TotalsFreshFor } : entry.Reading;
             }
         }
         else if (mayServe || entry.Reading.Presence != QueuePresence.Present || entry.GaugesFrom == RabbitMqEndpoint.Amqp)
@@ -119,9 +126,19 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         }
     }
 
-    /// <summary>Takes the broker's word that there is no such queue.</summary>
+    /// <summary>
+    /// Takes the broker's word that there is no such queue. Of one that is present it must be said twice in a row: a queue
+    /// that is deleted and declared anew is gone for an instant, and one that is gone is asked about only every 10 s.
+    /// </summary>
     public void TakeNoSuchQueue(ref QueueEntry entry, DateTimeOffset at)
     {
+        if (entry.Reading.Presence == QueuePresence.Present && entry.Reading.IsUsable(at) && !entry.Fallback.IsMissed)
+        {
+            entry.Fallback.IsMissed = true;
+            return;
+        }
+
+        entry.Fallback.IsMissed = false;
         entry.Fallback.DeclaredAt = default;
         entry.LiveReady = default;
         if (at >= entry.Reading.ObservedAt)
@@ -157,6 +174,8 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     private static bool IsWithin(DateTimeOffset now, DateTimeOffset at, TimeSpan age) => at != default && now - at <= age;
 
     private static TimeSpan Max(TimeSpan a, TimeSpan b) => a > b ? a : b;
+
+    private static TimeSpan Min(TimeSpan a, TimeSpan b) => a < b ? a : b;
 
     private static void SetConsumers(ref QueueEntry entry, long consumers) => entry.Reading = entry.Reading with
     {
@@ -208,4 +227,7 @@ internal struct FallbackFigures
     public long ListedConsumers;
     public long DeclaredReady;
     public long DeclaredConsumers;
+
+    /// <summary>Whether the newest declare did not find the queue, of which that was news.</summary>
+    public bool IsMissed;
 }

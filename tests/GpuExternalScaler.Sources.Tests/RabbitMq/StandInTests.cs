@@ -91,6 +91,18 @@ public class StandInTests
     }
 
     [Fact]
+    public void Totals_are_no_fresher_than_the_lists_consumers_in_them()
+    {
+        var harness = new BrokerHarness(ManagementOnly);
+        harness.List(List("q", 1, 1, 9));
+        harness.Wait(20);
+        harness.Totals(Totals("q", 1, 1));
+        harness["q"].FreshFor.Should().Be(TimeSpan.FromSeconds(5));
+        harness.List(List("q", 1, 1, 9));
+        harness["q"].FreshFor.Should().Be(TimeSpan.FromSeconds(12.5));
+    }
+
+    [Fact]
     public void Long_intervals_are_believed_for_three_of_them()
     {
         var slow = BrokerHarness.AmqpOnly with { Interval = TimeSpan.FromSeconds(30) };
@@ -220,6 +232,13 @@ public class StandInTests
     {
         var harness = new BrokerHarness(BrokerHarness.All);
         harness.Sweep(Page);
+        harness.Wait(1);
+        var before = harness["q"];
+        harness.Declare(("q", new DeclareAnswer(DeclareResult.NoSuchQueue)));
+        harness["q"].Should().Be(before, "it may be declared anew at this moment");
+        harness.Declare(("q", BrokerHarness.Found(1, 3)));
+        harness.Declare(("q", new DeclareAnswer(DeclareResult.NoSuchQueue)));
+        harness["q"].Presence.Should().Be(QueuePresence.Present);
         harness.Wait(1);
         harness.Declare(("q", new DeclareAnswer(DeclareResult.NoSuchQueue)));
         harness["q"].Should().BeEquivalentTo(new { Presence = QueuePresence.Absent, Ready = 1L, Unacked = 2L, ObservedAt = harness.Now });
