@@ -10,7 +10,11 @@ namespace GpuExternalScaler.Sources.RabbitMq;
 /// <param name="IsConnected">Whether the broker let us in somewhere.</param>
 /// <param name="Reasons">Why virtual hosts could not be asked.</param>
 internal sealed record DeclarePass(
-    DateTimeOffset StartedAt, IReadOnlyList<DeclareOutcome> Outcomes, int Asked, bool IsConnected, IReadOnlyList<SourceReason> Reasons);
+    DateTimeOffset StartedAt, IReadOnlyList<DeclareOutcome> Outcomes, int Asked, bool IsConnected, IReadOnlyList<SourceReason> Reasons)
+{
+    /// <summary>Time from one declare of a wanted queue to the next, while declares stand in for the metrics; else zero.</summary>
+    public TimeSpan Rotation { get; init; }
+}
 
 /// <summary>
 /// Asks a broker over AMQP for the queues that matter: every second those worth watching (T3), and while declares stand
@@ -34,6 +38,12 @@ internal sealed class AmqpReader(
     /// <summary>Most watched queues in one pass: about 20 ms of the broker's time.</summary>
     internal const int MostWatched = 256;
 
+    /// <summary>
+    /// Most declares a second while they stand in for the metrics: about a tenth of a core of the broker. More wanted
+    /// queues take turns, and what is known of each is older.
+    /// </summary>
+    internal const int MostPerSecond = 1500;
+
     /// <summary>Most virtual hosts at once: each is a connection, and where none are configured triggers name them.</summary>
     internal const int MostVhosts = 32;
 
@@ -44,13 +54,15 @@ internal sealed class AmqpReader(
 
     private readonly Dictionary<string, Vhost> _vhosts = new(StringComparer.Ordinal);
     private readonly Dictionary<QueueName, Absence> _absent = [];
-    private readonly List<QueueName> _queues = [];
+    private readonly HashSet<QueueName> _queues = [];
+    private readonly List<QueueName> _round = [];
     private readonly ConcurrentQueue<ConsumerEvent> _events = new();
     private IAmqpConnection? _listening;
     private Task? _listenAttempt;
     private DateTimeOffset _listenAt;
-    private DateTimeOffset _allAt;
-    private int _offset;
+    private DateTimeOffset _roundAt;
+    private TimeSpan _lastRound;
+    private int _next;
 
     /// <summary>Whether consumer events come in.</summary>
     public bool IsListening => _listening is { IsOpen: true };
@@ -83,11 +95,16 @@ internal sealed class AmqpReader(
             }
         }
 
-        if (outcomes.Count < asked && clock.Now >= deadline)
+        if (clock.Now >= deadline)
         {
-            // The next pass begins with those that were not reached.
-            _offset += outcomes.Count;
-            _allAt = default;
+            // Those that were not reached have their turn before anyone has another.
+            var reached = outcomes.Select(static outcome => outcome.Queue).ToHashSet();
+            _round.AddRange(byVhost.Where(pair => _vhosts[pair.Key].Declarer.IsConnected).SelectMany(static pair => pair.Value).Where(queue => !reached.Contains(queue)));
+        }
+
+        if (_next >= _round.Count)
+        {
+            _lastRound = clock.Now - _roundAt;
         }
 
         var declarers = byVhost.Keys.Select(vhost => _vhosts[vhost].Declarer).ToList();
@@ -96,7 +113,10 @@ internal sealed class AmqpReader(
             outcomes,
             asked,
             declarers.Exists(static declarer => declarer.IsConnected),
-            [.. declarers.Select(static declarer => declarer.Reason).Where(static reason => reason != SourceReason.None)]);
+            [.. declarers.Select(static declarer => declarer.Reason).Where(static reason => reason != SourceReason.None)])
+        {
+            Rotation = serveGauges ? Rotation(allInterval) : default,
+        };
     }
 
     /// <summary>Keeps listening to consumer events, without waiting for it; a refusal is asked about again in five minutes.</summary>
@@ -153,26 +173,11 @@ internal sealed class AmqpReader(
 
     private Dictionary<string, List<QueueName>> Choose(bool serveGauges, TimeSpan allInterval, DateTimeOffset now, out int asked)
     {
-        _queues.Clear();
-
-        // Half an interval of tolerance: a timer that comes a millisecond early must not skip a whole turn.
-        if (serveGauges && now - _allAt >= allInterval - (amqp.Interval / 2))
-        {
-            _allAt = now;
-            _queues.AddRange(interest.Wanted);
-        }
-        else
-        {
-            _queues.AddRange(_absent.Where(static pair => !pair.Value.IsConfirmed).Select(static pair => pair.Key).Take(MostWatched));
-            var suspects = _queues.Count;
-            interest.TakeWatched(MostWatched - suspects, _queues, queue => CanBeAsked(queue, now) && !_absent.TryGetValue(queue, out _));
-        }
-
+        ChooseQueues(serveGauges, allInterval, now);
         asked = 0;
         var byVhost = new Dictionary<string, List<QueueName>>(StringComparer.Ordinal);
-        for (var i = 0; i < _queues.Count; i++)
+        foreach (var queue in _queues)
         {
-            var queue = _queues[(int)((uint)(i + _offset) % (uint)_queues.Count)];
             if (CanBeAsked(queue, now) && TryUse(queue.Vhost, now))
             {
                 asked++;
@@ -191,6 +196,54 @@ internal sealed class AmqpReader(
         }
 
         return byVhost;
+    }
+
+    /// <summary>
+    /// Chooses the queues of a pass: those just said to be absent, and then all wanted ones, if they are few. Of many a pass
+    /// takes as many as the broker can bear, and those worth watching first.
+    /// </summary>
+    private void ChooseQueues(bool serveGauges, TimeSpan allInterval, DateTimeOffset now)
+    {
+        _queues.Clear();
+        _queues.UnionWith(_absent.Where(static pair => !pair.Value.IsConfirmed).Select(static pair => pair.Key).Take(MostWatched));
+        if (!serveGauges)
+        {
+            _round.Clear();
+            _next = 0;
+            _roundAt = default;
+            _lastRound = default;
+        }
+        else if (_next >= _round.Count && now - _roundAt >= allInterval - (amqp.Interval / 2))
+        {
+            // Half an interval of tolerance: a timer that comes a millisecond early must not skip a whole turn.
+            _round.Clear();
+            _round.AddRange(interest.Wanted.Where(queue => CanBeAsked(queue, now)));
+            _next = 0;
+            _roundAt = now;
+        }
+
+        var most = Math.Max(1, (int)(MostPerSecond * amqp.Interval.TotalSeconds));
+        if (_round.Count == 0 || _next > 0 || _round.Count > most)
+        {
+            var watched = new List<QueueName>();
+            interest.TakeWatched(MostWatched, watched, queue => CanBeAsked(queue, now));
+            _queues.UnionWith(watched);
+        }
+
+        // The watched ones are of the same number, but must not take every place.
+        most = Math.Max(most - _queues.Count, (most + 1) / 2);
+        for (; _next < _round.Count && most > 0; _next++)
+        {
+            most -= _queues.Add(_round[_next]) ? 1 : 0;
+        }
+    }
+
+    private TimeSpan Rotation(TimeSpan allInterval)
+    {
+        var planned = TimeSpan.FromSeconds(interest.Wanted.Count / (double)MostPerSecond);
+        var measured = _next < _round.Count && clock.Now - _roundAt > _lastRound ? clock.Now - _roundAt : _lastRound;
+        var longest = planned > measured ? planned : measured;
+        return longest > allInterval ? longest : allInterval;
     }
 
     /// <summary>Whether a queue may be asked for now: its names fit, and it was not just said to be absent.</summary>

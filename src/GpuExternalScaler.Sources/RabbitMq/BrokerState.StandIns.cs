@@ -127,6 +127,7 @@ internal sealed partial class BrokerState
     {
         lock (_gate)
         {
+            _fallback.Rotation = pass.Rotation;
             var faults = new List<SourceFault>();
             var since = _status.AmqpFault?.Since ?? now;
             var reasons = new HashSet<SourceReason>(pass.Reasons);

@@ -27,14 +27,21 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     /// <summary>Time between two passes over all wanted queues while declares stand in for the metrics.</summary>
     public TimeSpan AmqpInterval { get; } = Max(options.Interval, options.Amqp?.Interval ?? default);
 
-    public TimeSpan AmqpFreshFor => (2.5 * AmqpInterval) + AmqpReader.DeclareTimeout;
+    /// <summary>Time from one declare of a queue to the next, which is longer where many are wanted.</summary>
+    public TimeSpan Rotation
+    {
+        get => Max(field, AmqpInterval);
+        set;
+    }
 
-    public TimeSpan AmqpStaleAfter => Max(options.StaleAfter, 3 * AmqpInterval);
+    public TimeSpan AmqpFreshFor => (2.5 * Rotation) + AmqpReader.DeclareTimeout;
+
+    public TimeSpan AmqpStaleAfter => Max(options.StaleAfter, 3 * Rotation);
 
     /// <summary>An absent queue is asked for less often: the broker logs an error each time.</summary>
-    public static TimeSpan AbsentFreshFor => (2.5 * AmqpReader.AbsentInterval) + AmqpReader.DeclareTimeout;
+    public TimeSpan AbsentFreshFor => (2.5 * Max(Rotation, AmqpReader.AbsentInterval)) + AmqpReader.DeclareTimeout;
 
-    public TimeSpan AbsentStaleAfter => Max(options.StaleAfter, 3 * AmqpReader.AbsentInterval);
+    public TimeSpan AbsentStaleAfter => Max(options.StaleAfter, 3 * Max(Rotation, AmqpReader.AbsentInterval));
 
     /// <summary>Takes a queue's totals.</summary>
     public void TakeTotals(ref QueueEntry entry, in QueueRow row, DateTimeOffset at)

@@ -45,6 +45,9 @@ internal sealed class BrokerHarness
 
     public QueueReading this[string queue] => Current.Read("/", queue);
 
+    /// <summary>How long declares take to come round.</summary>
+    public TimeSpan Rotation { get; init; }
+
     public void Wait(double seconds) => Now += TimeSpan.FromSeconds(seconds);
 
     /// <summary>One sweep of the metrics, two seconds after the one before. An answer is a page, or a reason.</summary>
@@ -72,7 +75,7 @@ internal sealed class BrokerHarness
     {
         var outcomes = Array.ConvertAll(answers, one => new DeclareOutcome(new QueueName("/", one.Queue), one.Answer, Now));
         var reasons = unreachable is { } reason ? [reason] : Array.Empty<SourceReason>();
-        return _state.ApplyDeclares(new DeclarePass(Now, outcomes, outcomes.Length, unreachable is null, reasons), "n1:5672", Now);
+        return _state.ApplyDeclares(new DeclarePass(Now, outcomes, outcomes.Length, unreachable is null, reasons) { Rotation = Rotation }, "n1:5672", Now);
     }
 
     public SweepOutcome Consumers(object answer) => _state.ApplyConsumers(Now, Now, "n1:15672", ToAnswer(answer));

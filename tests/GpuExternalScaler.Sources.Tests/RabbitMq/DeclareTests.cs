@@ -176,6 +176,39 @@ public class DeclareTests
     }
 
     [Fact]
+    public async Task Many_wanted_queues_take_turns_and_those_worth_watching_do_not_wait()
+    {
+        const int count = 10_000;
+        var reader = Reader();
+        Want(Enumerable.Range(0, count).Select(static i => $"q{i}"));
+        _interest.Watch(new QueueName("/", "q9999"));
+        _interest.PublishWatch();
+        var passes = 0;
+        TimeSpan rotation = default;
+        do
+        {
+            _interest.Watch(new QueueName("/", "q9999"));
+            _interest.PublishWatch();
+            var pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None);
+            pass.Outcomes.Count.Should().BeInRange(1, AmqpReader.MostPerSecond);
+            rotation = pass.Rotation;
+            passes++;
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+        while (_broker.Asked.Count < count);
+
+        passes.Should().Be(7);
+        rotation.Should().BeGreaterThanOrEqualTo(TimeSpan.FromSeconds(6));
+        _broker.Asked["q9999"].Should().Be(7);
+        _broker.Asked.Where(static pair => pair.Key != "q9999").Should().OnlyContain(static pair => pair.Value == 1, "nobody has two turns before all have one");
+
+        // Fewer are no longer waited for.
+        Want(["q1"]);
+        _time.Shift(TimeSpan.FromSeconds(2));
+        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Rotation.Should().Be(TimeSpan.FromSeconds(2));
+    }
+
+    [Fact]
     public async Task With_nothing_to_ask_for_the_broker_is_still_reached()
     {
         var pass = await Reader().DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);

@@ -91,6 +91,14 @@ public class StandInTests
     }
 
     [Fact]
+    public void Declares_that_come_round_rarely_are_believed_for_three_rounds()
+    {
+        var harness = new BrokerHarness(BrokerHarness.AmqpOnly) { Rotation = TimeSpan.FromSeconds(20) };
+        harness.Declare(("q", BrokerHarness.Found(1, 1)));
+        harness["q"].Should().BeEquivalentTo(new { FreshFor = TimeSpan.FromSeconds(52), StaleAfter = TimeSpan.FromSeconds(60) });
+    }
+
+    [Fact]
     public void Totals_are_no_fresher_than_the_lists_consumers_in_them()
     {
         var harness = new BrokerHarness(ManagementOnly);
