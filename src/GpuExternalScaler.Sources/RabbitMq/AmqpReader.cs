@@ -7,10 +7,14 @@ namespace GpuExternalScaler.Sources.RabbitMq;
 /// <param name="StartedAt">When it began.</param>
 /// <param name="Outcomes">One for each queue that was asked for and got to.</param>
 /// <param name="Asked">Queues it was to ask for.</param>
-/// <param name="IsConnected">Whether the broker let us in somewhere.</param>
-/// <param name="Reasons">Why virtual hosts could not be asked.</param>
+/// <param name="IsConnected">Whether the broker is there and takes the user.</param>
+/// <param name="Vhosts">The virtual hosts that are wanted and cannot be asked, and why.</param>
 internal sealed record DeclarePass(
-    DateTimeOffset StartedAt, IReadOnlyList<DeclareOutcome> Outcomes, int Asked, bool IsConnected, IReadOnlyList<SourceReason> Reasons)
+    DateTimeOffset StartedAt,
+    IReadOnlyList<DeclareOutcome> Outcomes,
+    int Asked,
+    bool IsConnected,
+    IReadOnlyDictionary<string, SourceReason> Vhosts)
 {
     /// <summary>Time from one declare of a wanted queue to the next, while declares stand in for the metrics; else zero.</summary>
     public TimeSpan Rotation { get; init; }
@@ -44,15 +48,11 @@ internal sealed class AmqpReader(
     /// </summary>
     internal const int MostPerSecond = 1500;
 
-    /// <summary>Most virtual hosts at once: each is a connection, and where none are configured triggers name them.</summary>
-    internal const int MostVhosts = 32;
-
-    private static readonly TimeSpan UnusedFor = TimeSpan.FromMinutes(2);
     private static readonly TimeSpan ListenRetry = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan ListenReconnect = TimeSpan.FromSeconds(15);
     private const int MostEvents = 100_000;
 
-    private readonly Dictionary<string, Vhost> _vhosts = new(StringComparer.Ordinal);
+    private readonly VhostPool _vhosts = new(options, connector, clock);
     private readonly Dictionary<QueueName, Absence> _absent = [];
     private readonly HashSet<QueueName> _queues = [];
     private readonly List<QueueName> _round = [];
@@ -78,11 +78,12 @@ internal sealed class AmqpReader(
     {
         var startedAt = clock.Now;
         ForgetUnused(startedAt);
+        _vhosts.Begin(startedAt);
         var byVhost = Choose(serveGauges, allInterval, startedAt, out var asked);
-        DropUnused(startedAt);
         var deadline = startedAt + PassLimit;
-        var passes = byVhost.Select(pair => DeclareAsync(_vhosts[pair.Key].Declarer, pair.Value, deadline, cancellationToken)).ToList();
+        var passes = byVhost.Select(pair => DeclareAsync(_vhosts[pair.Key], pair.Value, deadline, cancellationToken)).ToList();
         var outcomes = (await Task.WhenAll(passes)).SelectMany(static list => list).ToList();
+        _vhosts.End();
         foreach (var outcome in outcomes)
         {
             if (outcome.Answer.Result == DeclareResult.NoSuchQueue)
@@ -99,7 +100,7 @@ internal sealed class AmqpReader(
         {
             // Those that were not reached have their turn before anyone has another.
             var reached = outcomes.Select(static outcome => outcome.Queue).ToHashSet();
-            _round.AddRange(byVhost.Where(pair => _vhosts[pair.Key].Declarer.IsConnected).SelectMany(static pair => pair.Value).Where(queue => !reached.Contains(queue)));
+            _round.AddRange(byVhost.Where(pair => _vhosts.Has(pair.Key)).SelectMany(static pair => pair.Value).Where(queue => !reached.Contains(queue)));
         }
 
         if (_next >= _round.Count)
@@ -107,13 +108,7 @@ internal sealed class AmqpReader(
             _lastRound = clock.Now - _roundAt;
         }
 
-        var declarers = byVhost.Keys.Select(vhost => _vhosts[vhost].Declarer).ToList();
-        return new DeclarePass(
-            startedAt,
-            outcomes,
-            asked,
-            declarers.Exists(static declarer => declarer.IsConnected),
-            [.. declarers.Select(static declarer => declarer.Reason).Where(static reason => reason != SourceReason.None)])
+        return new DeclarePass(startedAt, outcomes, asked, _vhosts.IsReached, _vhosts.Faults())
         {
             Rotation = serveGauges ? Rotation(allInterval) : default,
         };
@@ -149,10 +144,7 @@ internal sealed class AmqpReader(
     public void Abandon()
     {
         _listening?.Abandon();
-        foreach (var vhost in _vhosts.Values)
-        {
-            vhost.Declarer.Disconnect();
-        }
+        _vhosts.Abandon();
     }
 
     private static async Task<List<DeclareOutcome>> DeclareAsync(
@@ -161,7 +153,7 @@ internal sealed class AmqpReader(
         var outcomes = new List<DeclareOutcome>(queues.Count);
         if (queues.Count == 0)
         {
-            await declarer.ConnectAsync(cancellationToken);
+            await declarer.ProbeAsync(cancellationToken);
         }
         else
         {
@@ -178,7 +170,7 @@ internal sealed class AmqpReader(
         var byVhost = new Dictionary<string, List<QueueName>>(StringComparer.Ordinal);
         foreach (var queue in _queues)
         {
-            if (CanBeAsked(queue, now) && TryUse(queue.Vhost, now))
+            if (CanBeAsked(queue, now) && _vhosts.TryUse(queue.Vhost))
             {
                 asked++;
                 (byVhost.TryGetValue(queue.Vhost, out var list) ? list : byVhost[queue.Vhost] = []).Add(queue);
@@ -186,13 +178,15 @@ internal sealed class AmqpReader(
         }
 
         // With nothing to ask for it still matters whether the broker can be reached.
-        if (byVhost.Count == 0 && _vhosts.Count == 0 && TryUse(options.Vhosts.Count > 0 ? options.Vhosts[0] : "/", now))
+        if (byVhost.Count == 0)
         {
-            byVhost[options.Vhosts.Count > 0 ? options.Vhosts[0] : "/"] = [];
-        }
-        else if (byVhost.Count == 0 && _vhosts.Count > 0)
-        {
-            byVhost[_vhosts.MaxBy(static pair => pair.Value.Declarer.IsConnected).Key] = [];
+            var named = _vhosts.Connected
+                ?? options.Vhosts.FirstOrDefault(_vhosts.MayUse)
+                ?? interest.Wanted.Select(static queue => queue.Vhost).FirstOrDefault(vhost => CanBeDeclared(vhost) && _vhosts.MayUse(vhost));
+            if (_vhosts.TryUse(named ?? "/", isGuess: named is null))
+            {
+                byVhost[named ?? "/"] = [];
+            }
         }
 
         return byVhost;
@@ -246,9 +240,12 @@ internal sealed class AmqpReader(
         return longest > allInterval ? longest : allInterval;
     }
 
-    /// <summary>Whether a queue may be asked for now: its names fit, and it was not just said to be absent.</summary>
+    /// <summary>Whether a queue may be asked for now: its names fit, its virtual host is open to us, and it was not just said to be absent.</summary>
     private bool CanBeAsked(QueueName queue, DateTimeOffset now) =>
-        !(_absent.TryGetValue(queue, out var absence) && absence.IsConfirmed && now - absence.At < AbsentInterval) && CanBeDeclared(queue.Name) && CanBeDeclared(queue.Vhost);
+        !(_absent.TryGetValue(queue, out var absence) && absence.IsConfirmed && now - absence.At < AbsentInterval)
+        && CanBeDeclared(queue.Name)
+        && CanBeDeclared(queue.Vhost)
+        && _vhosts.MayUse(queue.Vhost);
 
     /// <summary>
     /// Whether a name from a trigger may be put on the wire: AMQP has no longer ones, and takes an empty one for the queue
@@ -257,41 +254,12 @@ internal sealed class AmqpReader(
     private static bool CanBeDeclared(string name) =>
         name.Length > 0 && Encoding.UTF8.GetByteCount(name) <= QueueTable.LongestName;
 
-    /// <summary>Whether a virtual host is one the operator lets us read, and there is room for its connection.</summary>
-    private bool TryUse(string name, DateTimeOffset now)
-    {
-        if (!_vhosts.TryGetValue(name, out var vhost))
-        {
-            if (_vhosts.Count >= MostVhosts || (options.Vhosts.Count > 0 && !options.Vhosts.Contains(name, StringComparer.Ordinal)))
-            {
-                return false;
-            }
-
-            _vhosts[name] = vhost = new Vhost(new VhostDeclarer(connector, name, clock));
-        }
-
-        vhost.UsedAt = now;
-        return true;
-    }
-
-    private void DropUnused(DateTimeOffset now)
-    {
-        foreach (var (name, vhost) in _vhosts)
-        {
-            if (now - vhost.UsedAt > UnusedFor && _vhosts.Count > 1)
-            {
-                vhost.Declarer.Disconnect();
-                _vhosts.Remove(name);
-            }
-        }
-    }
-
     /// <summary>Forgets absent queues that nobody has asked for since.</summary>
     private void ForgetUnused(DateTimeOffset now)
     {
         foreach (var (queue, absence) in _absent)
         {
-            if (now - absence.At >= UnusedFor)
+            if (now - absence.At >= VhostPool.UnusedFor)
             {
                 _absent.Remove(queue);
             }
@@ -343,11 +311,4 @@ internal sealed class AmqpReader(
 
     /// <summary>That a queue does not exist, and whether it was said twice in a row.</summary>
     private readonly record struct Absence(DateTimeOffset At, bool IsConfirmed);
-
-    private sealed class Vhost(VhostDeclarer declarer)
-    {
-        public VhostDeclarer Declarer => declarer;
-
-        public DateTimeOffset UsedAt { get; set; }
-    }
 }

@@ -74,9 +74,16 @@ internal sealed class BrokerHarness
     public SweepOutcome Declare(SourceReason? unreachable, params (string Queue, DeclareAnswer Answer)[] answers)
     {
         var outcomes = Array.ConvertAll(answers, one => new DeclareOutcome(new QueueName("/", one.Queue), one.Answer, Now));
-        var reasons = unreachable is { } reason ? [reason] : Array.Empty<SourceReason>();
-        return _state.ApplyDeclares(new DeclarePass(Now, outcomes, outcomes.Length, unreachable is null, reasons) { Rotation = Rotation }, "n1:5672", Now);
+        var vhosts = new Dictionary<string, SourceReason>(StringComparer.Ordinal);
+        if (unreachable is { } reason)
+        {
+            vhosts["/"] = reason;
+        }
+
+        return _state.ApplyDeclares(new DeclarePass(Now, outcomes, outcomes.Length, unreachable is null, vhosts) { Rotation = Rotation }, "n1:5672", Now);
     }
+
+    public SweepOutcome Declare(DeclarePass pass) => _state.ApplyDeclares(pass, "n1:5672", Now);
 
     public SweepOutcome Consumers(object answer) => _state.ApplyConsumers(Now, Now, "n1:15672", ToAnswer(answer));
 

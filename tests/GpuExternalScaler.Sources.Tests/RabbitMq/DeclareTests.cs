@@ -39,7 +39,7 @@ public class DeclareTests
 
         pass.Outcomes.Should().HaveCount(100);
         pass.Outcomes.Count(static one => one.Answer.Result == DeclareResult.NoSuchQueue).Should().Be(10);
-        pass.Reasons.Should().BeEmpty();
+        pass.Vhosts.Should().BeEmpty();
         _broker.Connections.Should().Be(1);
         _broker.MostAtOnce.Should().BeLessThanOrEqualTo(VhostDeclarer.Channels);
 
@@ -66,7 +66,7 @@ public class DeclareTests
 
         TimeProvider.System.GetElapsedTime(began).Should().BeLessThan(AmqpReader.PassLimit + AmqpReader.DeclareTimeout + TimeSpan.FromSeconds(1));
         pass.Outcomes.Should().OnlyContain(static one => one.Answer.Result == DeclareResult.TimedOut);
-        pass.Reasons.Should().Equal(SourceReason.Timeout);
+        pass.Vhosts.Values.Should().Equal(SourceReason.Timeout);
         pass.IsConnected.Should().BeFalse();
         _broker.Abandoned.Should().Be(1);
 
@@ -75,7 +75,7 @@ public class DeclareTests
         _broker.Connections.Should().Be(1);
         _broker.IsSilent = false;
         _time.Shift(TimeSpan.FromSeconds(3));
-        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Should().BeEquivalentTo(new { IsConnected = true, Reasons = Array.Empty<SourceReason>() });
+        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Should().BeEquivalentTo(new { IsConnected = true, Vhosts = new Dictionary<string, SourceReason>() });
         _broker.Connections.Should().Be(2);
     }
 
@@ -111,7 +111,7 @@ public class DeclareTests
         for (var second = 0; second < 40; second++)
         {
             var pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
-            pass.Reasons.Should().Equal(SourceReason.ConnectionRefused);
+            pass.Vhosts.Values.Should().Equal(SourceReason.ConnectionRefused);
             if (_broker.Attempts > attempts.Count)
             {
                 attempts.Add(second);
@@ -139,7 +139,7 @@ public class DeclareTests
         var any = Reader();
         _interest.Wanted = [.. Enumerable.Range(0, 100).Select(static i => new QueueName($"v{i}", "q"))];
         await any.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
-        _broker.Vhosts.Should().HaveCount(AmqpReader.MostVhosts);
+        _broker.Vhosts.Should().HaveCount(VhostPool.Most);
     }
 
     [Fact]
@@ -216,6 +216,100 @@ public class DeclareTests
         _broker.Vhosts.Should().Equal("/");
     }
 
+    [Fact]
+    public async Task Virtual_hosts_that_are_not_there_take_no_place_from_those_that_are()
+    {
+        var reader = Reader();
+        _broker.Closed = static vhost => vhost.StartsWith("bad", StringComparison.Ordinal);
+        _interest.Wanted = [.. Enumerable.Range(0, 100).Select(static i => new QueueName($"bad{i}", "q")), new QueueName("good", "q")];
+        var passes = 0;
+        DeclarePass pass;
+        do
+        {
+            pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+            pass.IsConnected.Should().BeTrue("the broker takes the user");
+            _time.Shift(TimeSpan.FromSeconds(1));
+            passes++;
+        }
+        while (pass.Outcomes.Count == 0);
+
+        passes.Should().BeLessThanOrEqualTo(5);
+        var attempts = _broker.Attempts;
+        for (var i = 0; i < 30; i++)
+        {
+            pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+            pass.Outcomes.Select(static one => one.Queue.Vhost).Should().Equal("good");
+            pass.Vhosts.Keys.Should().NotContain("good").And.HaveCount(100);
+            pass.Vhosts.Values.Should().OnlyContain(static reason => reason == SourceReason.NotFound);
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        (_broker.Attempts - attempts).Should().BeLessThanOrEqualTo(30 * VhostPool.MostRetries);
+
+        // Those that are made meanwhile are entered, while there is room.
+        _broker.Closed = static _ => false;
+        for (var i = 0; i < 31; i++)
+        {
+            pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        pass.Outcomes.Should().HaveCount(VhostPool.Most);
+        pass.Outcomes.Should().Contain(static one => one.Queue.Vhost == "good");
+        _broker.Vhosts.Should().HaveCount(VhostPool.Most);
+    }
+
+    [Fact]
+    public async Task Watched_queues_of_virtual_hosts_that_may_not_be_used_take_nobodys_turn()
+    {
+        var reader = Reader(Options with { Vhosts = ["/"] });
+        for (var i = 0; i < 1000; i++)
+        {
+            _interest.Watch(new QueueName("elsewhere", $"q{i}"));
+        }
+
+        _interest.Watch(new QueueName("/", "q"));
+        _interest.PublishWatch();
+        (await reader.DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None)).Outcomes.Should().ContainSingle().Which.Queue.Vhost.Should().Be("/");
+    }
+
+    [Fact]
+    public async Task With_nothing_to_ask_for_a_wanted_virtual_host_is_entered_before_one_that_nobody_named()
+    {
+        _broker.Closed = static vhost => vhost == "/";
+        _interest.Wanted = [new QueueName("prod", "q")];
+        var pass = await Reader().DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None);
+        pass.IsConnected.Should().BeTrue();
+        _broker.Vhosts.Should().Equal("prod");
+
+        // Nobody wants any: that the default one is closed to us is nobody's fault, and shows that the broker is there.
+        _interest.Wanted = [];
+        var reader = Reader();
+        for (var i = 0; i < 5; i++)
+        {
+            pass = await reader.DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None);
+            pass.Should().BeEquivalentTo(new { IsConnected = true, Vhosts = new Dictionary<string, SourceReason>() });
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        // Configured it is one.
+        pass = await Reader(Options with { Vhosts = ["/"] }).DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None);
+        pass.IsConnected.Should().BeFalse();
+        pass.Vhosts.Should().Contain("/", SourceReason.NotFound);
+    }
+
+    [Fact]
+    public async Task With_nothing_to_ask_for_a_broker_that_has_fallen_silent_is_noticed()
+    {
+        var reader = Reader();
+        (await reader.DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None)).IsConnected.Should().BeTrue();
+        _broker.GivesNoChannel = true;
+        _time.Shift(TimeSpan.FromSeconds(1));
+        (await reader.DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None)).IsConnected.Should().BeTrue("it was asked a moment ago");
+        _time.Shift(VhostDeclarer.ProbeInterval);
+        (await reader.DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None)).Should().BeEquivalentTo(new { IsConnected = false, Vhosts = new Dictionary<string, SourceReason> { ["/"] = SourceReason.Timeout } });
+    }
+
     private static async Task Until(Func<bool> condition)
     {
         for (var i = 0; i < 500 && !condition(); i++)
@@ -252,7 +346,11 @@ public class DeclareTests
 
         public SourceReason Refusal { get; set; }
 
+        public Predicate<string> Closed { get; set; } = static _ => false;
+
         public bool IsSilent { get; set; }
+
+        public bool GivesNoChannel { get; set; }
 
         public string? Stuck { get; set; }
 
@@ -277,9 +375,10 @@ public class DeclareTests
         public Task<(SourceReason Reason, IAmqpConnection? Connection)> ConnectAsync(string vhost, CancellationToken cancellationToken)
         {
             Attempts++;
-            if (Refusal != SourceReason.None)
+            var refusal = Closed(vhost) ? SourceReason.NotFound : Refusal;
+            if (refusal != SourceReason.None)
             {
-                return Task.FromResult((Refusal, (IAmqpConnection?)null));
+                return Task.FromResult((refusal, (IAmqpConnection?)null));
             }
 
             Connections++;
@@ -294,7 +393,7 @@ public class DeclareTests
             public Task<IAmqpChannel?> OpenChannelAsync(CancellationToken cancellationToken)
             {
                 Interlocked.Increment(ref broker._channels);
-                return Task.FromResult<IAmqpChannel?>(new Channel(broker));
+                return Task.FromResult<IAmqpChannel?>(broker.GivesNoChannel ? null : new Channel(broker));
             }
 
             public Task<SourceReason> ListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken) =>

@@ -257,25 +257,96 @@ public class StandInTests
     }
 
     [Theory]
-    [InlineData(DeclareResult.Unreachable, SourceReason.QueueUnreachable)]
-    [InlineData(DeclareResult.Refused, SourceReason.Forbidden)]
     [InlineData(DeclareResult.TimedOut, SourceReason.Timeout)]
     [InlineData(DeclareResult.Lost, SourceReason.ConnectionFailed)]
-    internal void Any_other_failure_is_a_fault_and_leaves_the_reading_to_grow_old(DeclareResult result, SourceReason reason)
+    internal void No_answer_at_all_is_a_fault_and_leaves_the_reading_to_grow_old(DeclareResult result, SourceReason reason)
     {
         var harness = new BrokerHarness(BrokerHarness.AmqpOnly);
         harness.Declare(("q", BrokerHarness.Found(3, 1)));
         var before = harness["q"];
+        var sweptAt = harness.Now;
         harness.Wait(21);
 
         var outcome = harness.Declare(("q", new DeclareAnswer(result)));
 
         harness["q"].Should().Be(before);
         harness["q"].IsUsable(harness.Now).Should().BeFalse();
-        outcome.Reason.Should().Be(reason);
+        outcome.Should().BeEquivalentTo(new { Reason = reason, Succeeded = false });
+        harness.Current.LastSuccessAt.Should().Be(sweptAt);
         harness.Current.Fault!.Sentence.Should().StartWith("RabbitMQ connection 'main': the AMQP endpoint at n1:5672 ");
         harness.Declare(("q", BrokerHarness.Found(0, 1)));
         harness.Current.Fault.Should().BeNull();
+    }
+
+    [Theory]
+    [InlineData(DeclareResult.Unreachable, SourceReason.QueueUnreachable)]
+    [InlineData(DeclareResult.Refused, SourceReason.Forbidden)]
+    [InlineData(DeclareResult.TimedOut, SourceReason.Timeout)]
+    internal void One_queue_that_cannot_be_looked_at_is_its_own_fault_and_not_the_connections(DeclareResult result, SourceReason reason)
+    {
+        var harness = new BrokerHarness(BrokerHarness.AmqpOnly);
+        harness.Declare(("bad", BrokerHarness.Found(3, 1)), ("q", BrokerHarness.Found(3, 1)));
+        var before = harness["bad"];
+        harness.Wait(21);
+        harness.Declare(("bad", new DeclareAnswer(result)), ("q", BrokerHarness.Found(3, 1))).Succeeded.Should().BeTrue();
+
+        harness["bad"].Should().Be(before);
+        harness.Current.Fault.Should().BeNull();
+        harness.Current.FaultOf(new QueueName("/", "bad"))!.Reason.Should().Be(reason);
+        harness.Current.FaultOf(new QueueName("/", "q")).Should().BeNull();
+        var sentence = harness.Current.AmqpFault!.Sentence;
+        sentence.Should().StartWith("RabbitMQ connection 'main': the AMQP endpoint at n1:5672 answers, but cannot show everything: queues ").And.EndWith(" (1).");
+
+        // Said without a break, though passes ask for others, until it is well or nobody asks for it any more.
+        harness.Wait(1);
+        harness.Declare(("q", BrokerHarness.Found(3, 1)));
+        harness.Declare();
+        harness.Current.AmqpFault!.Sentence.Should().Be(sentence);
+        harness.Declare(("bad", BrokerHarness.Found(1, 1)));
+        harness.Current.AmqpFault.Should().BeNull();
+        harness.Declare(("bad", new DeclareAnswer(result)), ("q", BrokerHarness.Found(3, 1)));
+        harness.Wait(31);
+        harness.Declare(("q", BrokerHarness.Found(3, 1)));
+        harness.Current.AmqpFault.Should().BeNull();
+        harness.Current.FaultOf(new QueueName("/", "bad")).Should().BeNull();
+    }
+
+    [Fact]
+    public void A_virtual_host_that_is_not_there_is_the_fault_of_those_who_name_it()
+    {
+        var harness = new BrokerHarness(BrokerHarness.AmqpOnly);
+        var found = new DeclareOutcome(new QueueName("/", "q"), BrokerHarness.Found(1, 1), harness.Now);
+        var vhosts = new Dictionary<string, SourceReason>(StringComparer.Ordinal) { ["a"] = SourceReason.NotFound, ["b"] = SourceReason.NotFound };
+        harness.Declare(new DeclarePass(harness.Now, [found], 1, true, vhosts));
+
+        harness.Current.Fault.Should().BeNull();
+        harness.Current.AmqpFault.Should().BeEquivalentTo(new { Reason = SourceReason.NotFound });
+        harness.Current.AmqpFault!.Sentence.Should().EndWith("answers, but cannot show everything: virtual hosts that do not exist or are closed to the user (2).");
+        harness.Current.FaultOf(new QueueName("b", "any"))!.Sentence.Should().EndWith("has no such virtual host, or the user may not use it.");
+
+        // A broker that is not there is another matter, and the virtual hosts are not.
+        harness.Declare(new DeclarePass(harness.Now, [], 1, false, new Dictionary<string, SourceReason>(vhosts, StringComparer.Ordinal) { ["/"] = SourceReason.Timeout }));
+        harness.Current.Fault!.Reason.Should().Be(SourceReason.Timeout);
+        harness.Current.Fault.Sentence.Should().NotContain("more failed");
+    }
+
+    [Fact]
+    public void A_pass_that_asked_for_nothing_says_nothing_about_who_serves()
+    {
+        var harness = new BrokerHarness(ManagementAndAmqp);
+        harness.Totals(Totals("q", 1, 1));
+        harness.Declare();
+        harness.Current.Choice.Consumers.Should().Be(RabbitMqEndpoint.None);
+        harness.Declare(("q", BrokerHarness.Found(1, 1)));
+        harness.Current.Choice.Consumers.Should().Be(RabbitMqEndpoint.Amqp);
+        var sweptAt = harness.Current.LastSuccessAt;
+        harness.Wait(5);
+        harness.Declare(("q", new DeclareAnswer(DeclareResult.TimedOut)));
+        harness.Wait(3);
+        harness.Declare();
+        harness.Totals(SourceReason.Timeout);
+        harness.Current.Choice.Consumers.Should().Be(RabbitMqEndpoint.None);
+        harness.Current.LastSuccessAt.Should().Be(sweptAt + TimeSpan.FromSeconds(8), "the broker is there");
     }
 
     [Fact]
