@@ -85,12 +85,17 @@ internal sealed class BrokerHarness
 
     public SweepOutcome Declare(DeclarePass pass) => _state.ApplyDeclares(pass, "n1:5672", Now);
 
-    public SweepOutcome Consumers(object answer) => _state.ApplyConsumers(Now, Now, "n1:15672", ToAnswer(answer));
+    public SweepOutcome Consumers(object answer, double age = 0) =>
+        _state.ApplyConsumers(Now - TimeSpan.FromSeconds(age), Now, "n1:15672", ToAnswer(answer));
 
     public void Events(params ConsumerEvent[] events) => Events(true, SourceReason.None, events);
 
     public void Events(bool isOpen, SourceReason reason, params ConsumerEvent[] events) =>
         _state.ApplyConsumerEvents(events, isOpen, isWhole: true, reason, "n1:5672", Now);
+
+    /// <summary>Some events were lost; more come.</summary>
+    public void LostEvents(params ConsumerEvent[] events) =>
+        _state.ApplyConsumerEvents(events, true, isWhole: false, SourceReason.None, "n1:5672", Now);
 
     public static DeclareAnswer Found(long ready, long consumers) => new(DeclareResult.Found, ready, consumers);
 
