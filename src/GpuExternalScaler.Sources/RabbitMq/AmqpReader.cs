@@ -48,7 +48,10 @@ internal sealed class AmqpReader(
     /// </summary>
     internal const int MostPerSecond = 1500;
 
-    private static readonly TimeSpan ListenRetry = TimeSpan.FromMinutes(5);
+    /// <summary>Time between two checks that events still come, and after which a missing exchange is asked for again.</summary>
+    internal static readonly TimeSpan ListenConfirm = TimeSpan.FromMinutes(1);
+
+    private static readonly TimeSpan RefusedRetry = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan ListenReconnect = TimeSpan.FromSeconds(15);
     private const int MostEvents = 100_000;
 
@@ -60,6 +63,7 @@ internal sealed class AmqpReader(
     private IAmqpConnection? _listening;
     private Task? _listenAttempt;
     private DateTimeOffset _listenAt;
+    private bool _eventsLost;
     private DateTimeOffset _roundAt;
     private TimeSpan _lastRound;
     private int _next;
@@ -114,24 +118,50 @@ internal sealed class AmqpReader(
         };
     }
 
-    /// <summary>Keeps listening to consumer events, without waiting for it; a refusal is asked about again in five minutes.</summary>
+    /// <summary>
+    /// Keeps listening to consumer events, without waiting for it, and makes sure every minute that they still come. An
+    /// exchange that is missing is asked for again in a minute, one that is refused in five.
+    /// </summary>
     public void KeepListening(CancellationToken cancellationToken)
     {
-        if (IsListening || clock.Now < _listenAt || _listenAttempt is { IsCompleted: false })
+        if (_listenAttempt is { IsCompleted: false })
         {
             return;
         }
 
-        _listening?.Abandon();
-        _listening = null;
-        _listenAt = clock.Now + ListenReconnect;
-        _listenAttempt = ListenAsync(cancellationToken);
+        var now = clock.Now;
+        if (_listening is { } connection)
+        {
+            if (!connection.IsOpen)
+            {
+                _listening = null;
+                _eventsLost = true;
+                connection.Abandon();
+                if (ListenReason == SourceReason.None)
+                {
+                    ListenReason = SourceReason.ConnectionFailed;
+                    _listenAt = now + ListenReconnect;
+                }
+            }
+            else if (now >= _listenAt)
+            {
+                _listenAttempt = ListenAsync(connection, cancellationToken);
+            }
+
+            return;
+        }
+
+        if (now >= _listenAt)
+        {
+            _listenAttempt = ListenAsync(null, cancellationToken);
+        }
     }
 
     /// <summary>The events since the last time; false if some were lost.</summary>
     public bool TakeEvents(List<ConsumerEvent> taken)
     {
-        var lost = _events.Count >= MostEvents;
+        var lost = _eventsLost || _events.Count >= MostEvents;
+        _eventsLost = false;
         while (taken.Count < MostEvents && _events.TryDequeue(out var one))
         {
             taken.Add(one);
@@ -266,16 +296,20 @@ internal sealed class AmqpReader(
         }
     }
 
-    private async Task ListenAsync(CancellationToken cancellationToken)
+    private async Task ListenAsync(IAmqpConnection? connection, CancellationToken cancellationToken)
     {
+        var isNew = connection is null;
         SourceReason reason;
-        IAmqpConnection? connection = null;
         try
         {
-            (reason, connection) = await connector.ConnectAsync(amqp.EventVhost, cancellationToken);
             if (connection is not null)
             {
-                reason = await connection.ListenAsync(Take, cancellationToken);
+                reason = await connection.ConfirmListeningAsync(cancellationToken);
+            }
+            else
+            {
+                (reason, connection) = await connector.ConnectAsync(amqp.EventVhost, cancellationToken);
+                reason = connection is null ? reason : await connection.ListenAsync(Take, cancellationToken);
             }
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
@@ -293,12 +327,18 @@ internal sealed class AmqpReader(
         ListenReason = reason;
         if (reason == SourceReason.None)
         {
-            _listening = connection;
+            _listening = isNew ? connection : _listening;
+            _listenAt = clock.Now + ListenConfirm;
             return;
         }
 
         connection?.Abandon();
-        _listenAt = clock.Now + (reason is SourceReason.Forbidden or SourceReason.NotFound ? ListenRetry : ListenReconnect);
+        _listenAt = clock.Now + reason switch
+        {
+            SourceReason.Forbidden => RefusedRetry,
+            SourceReason.NotFound => ListenConfirm,
+            _ => ListenReconnect,
+        };
     }
 
     private void Take(ConsumerEvent one)

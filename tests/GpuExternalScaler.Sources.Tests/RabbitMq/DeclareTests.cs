@@ -310,6 +310,64 @@ public class DeclareTests
         (await reader.DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None)).Should().BeEquivalentTo(new { IsConnected = false, Vhosts = new Dictionary<string, SourceReason> { ["/"] = SourceReason.Timeout } });
     }
 
+    [Fact]
+    public void Listening_that_has_ended_is_begun_again_and_what_came_meanwhile_counts_as_lost()
+    {
+        var reader = Reader();
+        var events = new List<ConsumerEvent>();
+        reader.KeepListening(CancellationToken.None);
+        reader.IsListening.Should().BeTrue();
+        reader.TakeEvents(events).Should().BeTrue();
+        _broker.SendEvent(new ConsumerEvent(new QueueName("/", "q"), "c", true, 1, false));
+
+        _broker.EndListening();
+        reader.KeepListening(CancellationToken.None);
+        reader.IsListening.Should().BeFalse();
+        reader.ListenReason.Should().Be(SourceReason.ConnectionFailed);
+        reader.TakeEvents(events).Should().BeFalse();
+        events.Should().ContainSingle();
+        reader.TakeEvents(events).Should().BeTrue("it is said once");
+        _time.Shift(TimeSpan.FromMinutes(1));
+        reader.KeepListening(CancellationToken.None);
+        reader.IsListening.Should().BeTrue();
+        reader.ListenReason.Should().Be(SourceReason.None);
+        _broker.Listens.Should().Be(2);
+    }
+
+    [Fact]
+    public void An_exchange_that_goes_is_noticed_within_a_minute_and_listened_to_again_once_it_is_back()
+    {
+        var reader = Reader();
+        for (var second = 0; second < 150; second++)
+        {
+            reader.KeepListening(CancellationToken.None);
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        _broker.Confirms.Should().Be(2);
+        _broker.Listens.Should().Be(1);
+        _broker.ListenRefusal = SourceReason.NotFound;
+        for (var second = 0; second < 61; second++)
+        {
+            reader.KeepListening(CancellationToken.None);
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        reader.IsListening.Should().BeFalse();
+        reader.ListenReason.Should().Be(SourceReason.NotFound);
+        reader.TakeEvents([]).Should().BeFalse();
+        _broker.ListenRefusal = SourceReason.None;
+        for (var second = 0; second < 61; second++)
+        {
+            reader.KeepListening(CancellationToken.None);
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        reader.IsListening.Should().BeTrue();
+        reader.ListenReason.Should().Be(SourceReason.None);
+        _broker.Listens.Should().BeLessThanOrEqualTo(3);
+    }
+
     private static async Task Until(Func<bool> condition)
     {
         for (var i = 0; i < 500 && !condition(); i++)
@@ -351,6 +409,16 @@ public class DeclareTests
         public bool IsSilent { get; set; }
 
         public bool GivesNoChannel { get; set; }
+
+        public SourceReason ListenRefusal { get; set; }
+
+        public int Listens { get; private set; }
+
+        public int Confirms { get; private set; }
+
+        public Action EndListening { get; private set; } = static () => { };
+
+        public Action<ConsumerEvent> SendEvent { get; private set; } = static _ => { };
 
         public string? Stuck { get; set; }
 
@@ -396,8 +464,19 @@ public class DeclareTests
                 return Task.FromResult<IAmqpChannel?>(broker.GivesNoChannel ? null : new Channel(broker));
             }
 
-            public Task<SourceReason> ListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken) =>
-                Task.FromResult(SourceReason.NotFound);
+            public Task<SourceReason> ListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken)
+            {
+                broker.Listens++;
+                broker.EndListening = () => IsOpen = false;
+                broker.SendEvent = onEvent;
+                return Task.FromResult(broker.ListenRefusal);
+            }
+
+            public Task<SourceReason> ConfirmListeningAsync(CancellationToken cancellationToken)
+            {
+                broker.Confirms++;
+                return Task.FromResult(broker.ListenRefusal);
+            }
 
             public void Abandon()
             {
