@@ -66,6 +66,7 @@ internal sealed class AmqpReader(
     private bool _eventsLost;
     private DateTimeOffset _roundAt;
     private TimeSpan _lastRound;
+    private bool _isInRound;
     private int _next;
 
     /// <summary>Whether consumer events come in.</summary>
@@ -100,15 +101,16 @@ internal sealed class AmqpReader(
             }
         }
 
-        if (clock.Now >= deadline)
+        if (serveGauges && clock.Now >= deadline)
         {
             // Those that were not reached have their turn before anyone has another.
             var reached = outcomes.Select(static outcome => outcome.Queue).ToHashSet();
             _round.AddRange(byVhost.Where(pair => _vhosts.Has(pair.Key)).SelectMany(static pair => pair.Value).Where(queue => !reached.Contains(queue)));
         }
 
-        if (_next >= _round.Count)
+        if (_isInRound && _next >= _round.Count)
         {
+            _isInRound = false;
             _lastRound = clock.Now - _roundAt;
         }
 
@@ -236,6 +238,7 @@ internal sealed class AmqpReader(
             _next = 0;
             _roundAt = default;
             _lastRound = default;
+            _isInRound = false;
         }
         else if (_next >= _round.Count && now - _roundAt >= allInterval - (amqp.Interval / 2))
         {
@@ -244,6 +247,7 @@ internal sealed class AmqpReader(
             _round.AddRange(interest.Wanted.Where(queue => CanBeAsked(queue, now)));
             _next = 0;
             _roundAt = now;
+            _isInRound = true;
         }
 
         var most = Math.Max(1, (int)(MostPerSecond * amqp.Interval.TotalSeconds));
@@ -265,7 +269,7 @@ internal sealed class AmqpReader(
     private TimeSpan Rotation(TimeSpan allInterval)
     {
         var planned = TimeSpan.FromSeconds(interest.Wanted.Count / (double)MostPerSecond);
-        var measured = _next < _round.Count && clock.Now - _roundAt > _lastRound ? clock.Now - _roundAt : _lastRound;
+        var measured = _isInRound && clock.Now - _roundAt > _lastRound ? clock.Now - _roundAt : _lastRound;
         var longest = planned > measured ? planned : measured;
         return longest > allInterval ? longest : allInterval;
     }
