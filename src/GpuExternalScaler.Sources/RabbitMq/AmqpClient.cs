@@ -218,9 +218,11 @@ internal sealed class AmqpConnection(IConnection connection, OwnedSockets socket
     // A little more than the client is given to end it politely.
     private static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(3);
     private int _abandoned;
+    private IChannel? _events;
+    private string _eventQueue = "";
 
     /// <inheritdoc/>
-    public bool IsOpen => connection.IsOpen;
+    public bool IsOpen => Volatile.Read(ref _abandoned) == 0 && connection.IsOpen;
 
     /// <inheritdoc/>
     public async Task<IAmqpChannel?> OpenChannelAsync(CancellationToken cancellationToken) =>
@@ -245,18 +247,37 @@ internal sealed class AmqpConnection(IConnection connection, OwnedSockets socket
         }
     }
 
-    private async Task<SourceReason> TryListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken)
+    /// <inheritdoc/>
+    public async Task<SourceReason> ConfirmListeningAsync(CancellationToken cancellationToken)
     {
-        if (await OpenAsync(cancellationToken).ConfigureAwait(false) is not { } channel)
+        if (_events is not { IsOpen: true } channel)
         {
+            Abandon();
             return SourceReason.ConnectionFailed;
         }
 
+        // To bind again changes nothing, and is refused when there is no exchange any more.
+        var reason = await AskAsync(token => BindAsync(channel, _eventQueue, token), cancellationToken).ConfigureAwait(false);
+        if (reason != SourceReason.None)
+        {
+            Abandon();
+        }
+
+        return reason;
+    }
+
+    private async Task<SourceReason> TryListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken) =>
+        await OpenAsync(cancellationToken).ConfigureAwait(false) is { } channel
+            ? await AskAsync(token => SubscribeAsync(channel, onEvent, token), cancellationToken).ConfigureAwait(false)
+            : SourceReason.ConnectionFailed;
+
+    private async Task<SourceReason> AskAsync(Func<CancellationToken, Task> ask, CancellationToken cancellationToken)
+    {
         try
         {
             using var limit = new CancellationTokenSource(AnswerTimeout, time);
             using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, limit.Token);
-            await SubscribeAsync(channel, onEvent, linked.Token).WaitAsync(AnswerTimeout, time, cancellationToken).ConfigureAwait(false);
+            await ask(linked.Token).WaitAsync(AnswerTimeout, time, cancellationToken).ConfigureAwait(false);
             return SourceReason.None;
         }
         catch (OperationInterruptedException e)
@@ -322,14 +343,13 @@ internal sealed class AmqpConnection(IConnection connection, OwnedSockets socket
         sockets.Dispose();
     }
 
-    private static async Task SubscribeAsync(IChannel channel, Action<ConsumerEvent> onEvent, CancellationToken cancellationToken)
+    private async Task SubscribeAsync(IChannel channel, Action<ConsumerEvent> onEvent, CancellationToken cancellationToken)
     {
         // Bounded: a broker that restarts with thousands of consumers must not pile up events that nobody reads.
         var queue = await channel.QueueDeclareAsync(
             "", durable: false, exclusive: true, autoDelete: true, new Dictionary<string, object?>(StringComparer.Ordinal) { ["x-max-length"] = 100_000 },
             cancellationToken: cancellationToken).ConfigureAwait(false);
-        await channel.QueueBindAsync(queue.QueueName, EventExchange, "consumer.created", cancellationToken: cancellationToken).ConfigureAwait(false);
-        await channel.QueueBindAsync(queue.QueueName, EventExchange, "consumer.deleted", cancellationToken: cancellationToken).ConfigureAwait(false);
+        await BindAsync(channel, queue.QueueName, cancellationToken).ConfigureAwait(false);
         var consumer = new AsyncEventingBasicConsumer(channel);
         consumer.ReceivedAsync += (_, delivery) =>
         {
@@ -340,7 +360,24 @@ internal sealed class AmqpConnection(IConnection connection, OwnedSockets socket
 
             return Task.CompletedTask;
         };
+
+        // The connection may outlive the channel, and the channel the consumer, whose queue somebody may delete.
+        consumer.UnregisteredAsync += (_, _) => EndedAsync();
+        channel.ChannelShutdownAsync += (_, _) => EndedAsync();
         await channel.BasicConsumeAsync(queue.QueueName, autoAck: true, consumer, cancellationToken).ConfigureAwait(false);
+        (_events, _eventQueue) = (channel, queue.QueueName);
+
+        Task EndedAsync()
+        {
+            Abandon();
+            return Task.CompletedTask;
+        }
+    }
+
+    private static async Task BindAsync(IChannel channel, string queue, CancellationToken cancellationToken)
+    {
+        await channel.QueueBindAsync(queue, EventExchange, "consumer.created", cancellationToken: cancellationToken).ConfigureAwait(false);
+        await channel.QueueBindAsync(queue, EventExchange, "consumer.deleted", cancellationToken: cancellationToken).ConfigureAwait(false);
     }
 
     private static ConsumerEvent? Read(string routingKey, IDictionary<string, object?>? headers)
@@ -388,7 +425,11 @@ internal sealed class AmqpChannel(IChannel channel) : IAmqpChannel
         try
         {
             var declared = await channel.QueueDeclarePassiveAsync(queue, cancellationToken).ConfigureAwait(false);
-            return new DeclareAnswer(DeclareResult.Found, declared.MessageCount, declared.ConsumerCount);
+
+            // The answer to another question, however it came here, must not become this queue's figures.
+            return declared.QueueName == queue
+                ? new DeclareAnswer(DeclareResult.Found, declared.MessageCount, declared.ConsumerCount)
+                : new DeclareAnswer(DeclareResult.Lost);
         }
         catch (OperationInterruptedException e)
         {

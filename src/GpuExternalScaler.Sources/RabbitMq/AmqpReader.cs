@@ -7,10 +7,18 @@ namespace GpuExternalScaler.Sources.RabbitMq;
 /// <param name="StartedAt">When it began.</param>
 /// <param name="Outcomes">One for each queue that was asked for and got to.</param>
 /// <param name="Asked">Queues it was to ask for.</param>
-/// <param name="IsConnected">Whether the broker let us in somewhere.</param>
-/// <param name="Reasons">Why virtual hosts could not be asked.</param>
+/// <param name="IsConnected">Whether the broker is there and takes the user.</param>
+/// <param name="Vhosts">The virtual hosts that are wanted and cannot be asked, and why.</param>
 internal sealed record DeclarePass(
-    DateTimeOffset StartedAt, IReadOnlyList<DeclareOutcome> Outcomes, int Asked, bool IsConnected, IReadOnlyList<SourceReason> Reasons);
+    DateTimeOffset StartedAt,
+    IReadOnlyList<DeclareOutcome> Outcomes,
+    int Asked,
+    bool IsConnected,
+    IReadOnlyDictionary<string, SourceReason> Vhosts)
+{
+    /// <summary>Time from one declare of a wanted queue to the next, while declares stand in for the metrics; else zero.</summary>
+    public TimeSpan Rotation { get; init; }
+}
 
 /// <summary>
 /// Asks a broker over AMQP for the queues that matter: every second those worth watching (T3), and while declares stand
@@ -25,29 +33,41 @@ internal sealed class AmqpReader(
     /// <summary>Time after which a pass begins no further declare; the rest comes first in the next.</summary>
     internal static readonly TimeSpan PassLimit = TimeSpan.FromSeconds(5);
 
-    /// <summary>Time between two declares of a queue that does not exist: each writes an error into the broker's log.</summary>
+    /// <summary>
+    /// Time between two declares of a queue that does not exist: each writes an error into the broker's log. Only the first
+    /// is repeated in the next pass, because a queue may be gone for an instant.
+    /// </summary>
     internal static readonly TimeSpan AbsentInterval = TimeSpan.FromSeconds(10);
 
     /// <summary>Most watched queues in one pass: about 20 ms of the broker's time.</summary>
     internal const int MostWatched = 256;
 
-    /// <summary>Most virtual hosts at once: each is a connection, and where none are configured triggers name them.</summary>
-    internal const int MostVhosts = 32;
+    /// <summary>
+    /// Most declares a second while they stand in for the metrics: about a tenth of a core of the broker. More wanted
+    /// queues take turns, and what is known of each is older.
+    /// </summary>
+    internal const int MostPerSecond = 1500;
 
-    private static readonly TimeSpan UnusedFor = TimeSpan.FromMinutes(2);
-    private static readonly TimeSpan ListenRetry = TimeSpan.FromMinutes(5);
+    /// <summary>Time between two checks that events still come, and after which a missing exchange is asked for again.</summary>
+    internal static readonly TimeSpan ListenConfirm = TimeSpan.FromMinutes(1);
+
+    private static readonly TimeSpan RefusedRetry = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan ListenReconnect = TimeSpan.FromSeconds(15);
     private const int MostEvents = 100_000;
 
-    private readonly Dictionary<string, Vhost> _vhosts = new(StringComparer.Ordinal);
-    private readonly Dictionary<QueueName, DateTimeOffset> _absentAt = [];
-    private readonly List<QueueName> _queues = [];
+    private readonly VhostPool _vhosts = new(options, connector, clock);
+    private readonly Dictionary<QueueName, Absence> _absent = [];
+    private readonly HashSet<QueueName> _queues = [];
+    private readonly List<QueueName> _round = [];
     private readonly ConcurrentQueue<ConsumerEvent> _events = new();
     private IAmqpConnection? _listening;
     private Task? _listenAttempt;
     private DateTimeOffset _listenAt;
-    private DateTimeOffset _allAt;
-    private int _offset;
+    private bool _eventsLost;
+    private DateTimeOffset _roundAt;
+    private TimeSpan _lastRound;
+    private bool _isInRound;
+    private int _next;
 
     /// <summary>Whether consumer events come in.</summary>
     public bool IsListening => _listening is { IsOpen: true };
@@ -62,54 +82,88 @@ internal sealed class AmqpReader(
     public async Task<DeclarePass> DeclareAsync(bool serveGauges, TimeSpan allInterval, CancellationToken cancellationToken)
     {
         var startedAt = clock.Now;
-        ForgetAbsent(startedAt);
+        ForgetUnused(startedAt);
+        _vhosts.Begin(startedAt);
         var byVhost = Choose(serveGauges, allInterval, startedAt, out var asked);
-        DropUnused(startedAt);
         var deadline = startedAt + PassLimit;
-        var passes = byVhost.Select(pair => DeclareAsync(_vhosts[pair.Key].Declarer, pair.Value, deadline, cancellationToken)).ToList();
+        var passes = byVhost.Select(pair => DeclareAsync(_vhosts[pair.Key], pair.Value, deadline, cancellationToken)).ToList();
         var outcomes = (await Task.WhenAll(passes)).SelectMany(static list => list).ToList();
+        _vhosts.End();
         foreach (var outcome in outcomes)
         {
             if (outcome.Answer.Result == DeclareResult.NoSuchQueue)
             {
-                _absentAt[outcome.Queue] = outcome.At;
+                _absent[outcome.Queue] = new Absence(outcome.At, IsConfirmed: _absent.ContainsKey(outcome.Queue));
+            }
+            else if (outcome.Answer.Result == DeclareResult.Found)
+            {
+                _absent.Remove(outcome.Queue);
             }
         }
 
-        if (outcomes.Count < asked && clock.Now >= deadline)
+        if (serveGauges && clock.Now >= deadline)
         {
-            // The next pass begins with those that were not reached.
-            _offset += outcomes.Count;
-            _allAt = default;
+            // Those that were not reached have their turn before anyone has another.
+            var reached = outcomes.Select(static outcome => outcome.Queue).ToHashSet();
+            _round.AddRange(byVhost.Where(pair => _vhosts.Has(pair.Key)).SelectMany(static pair => pair.Value).Where(queue => !reached.Contains(queue)));
         }
 
-        var declarers = byVhost.Keys.Select(vhost => _vhosts[vhost].Declarer).ToList();
-        return new DeclarePass(
-            startedAt,
-            outcomes,
-            asked,
-            declarers.Exists(static declarer => declarer.IsConnected),
-            [.. declarers.Select(static declarer => declarer.Reason).Where(static reason => reason != SourceReason.None)]);
+        if (_isInRound && _next >= _round.Count)
+        {
+            _isInRound = false;
+            _lastRound = clock.Now - _roundAt;
+        }
+
+        return new DeclarePass(startedAt, outcomes, asked, _vhosts.IsReached, _vhosts.Faults())
+        {
+            Rotation = serveGauges ? Rotation(allInterval) : default,
+        };
     }
 
-    /// <summary>Keeps listening to consumer events, without waiting for it; a refusal is asked about again in five minutes.</summary>
+    /// <summary>
+    /// Keeps listening to consumer events, without waiting for it, and makes sure every minute that they still come. An
+    /// exchange that is missing is asked for again in a minute, one that is refused in five.
+    /// </summary>
     public void KeepListening(CancellationToken cancellationToken)
     {
-        if (IsListening || clock.Now < _listenAt || _listenAttempt is { IsCompleted: false })
+        if (_listenAttempt is { IsCompleted: false })
         {
             return;
         }
 
-        _listening?.Abandon();
-        _listening = null;
-        _listenAt = clock.Now + ListenReconnect;
-        _listenAttempt = ListenAsync(cancellationToken);
+        var now = clock.Now;
+        if (_listening is { } connection)
+        {
+            if (!connection.IsOpen)
+            {
+                _listening = null;
+                _eventsLost = true;
+                connection.Abandon();
+                if (ListenReason == SourceReason.None)
+                {
+                    ListenReason = SourceReason.ConnectionFailed;
+                    _listenAt = now + ListenReconnect;
+                }
+            }
+            else if (now >= _listenAt)
+            {
+                _listenAttempt = ListenAsync(connection, cancellationToken);
+            }
+
+            return;
+        }
+
+        if (now >= _listenAt)
+        {
+            _listenAttempt = ListenAsync(null, cancellationToken);
+        }
     }
 
     /// <summary>The events since the last time; false if some were lost.</summary>
     public bool TakeEvents(List<ConsumerEvent> taken)
     {
-        var lost = _events.Count >= MostEvents;
+        var lost = _eventsLost || _events.Count >= MostEvents;
+        _eventsLost = false;
         while (taken.Count < MostEvents && _events.TryDequeue(out var one))
         {
             taken.Add(one);
@@ -122,10 +176,7 @@ internal sealed class AmqpReader(
     public void Abandon()
     {
         _listening?.Abandon();
-        foreach (var vhost in _vhosts.Values)
-        {
-            vhost.Declarer.Disconnect();
-        }
+        _vhosts.Abandon();
     }
 
     private static async Task<List<DeclareOutcome>> DeclareAsync(
@@ -134,7 +185,7 @@ internal sealed class AmqpReader(
         var outcomes = new List<DeclareOutcome>(queues.Count);
         if (queues.Count == 0)
         {
-            await declarer.ConnectAsync(cancellationToken);
+            await declarer.ProbeAsync(cancellationToken);
         }
         else
         {
@@ -146,25 +197,12 @@ internal sealed class AmqpReader(
 
     private Dictionary<string, List<QueueName>> Choose(bool serveGauges, TimeSpan allInterval, DateTimeOffset now, out int asked)
     {
-        _queues.Clear();
-
-        // Half an interval of tolerance: a timer that comes a millisecond early must not skip a whole turn.
-        if (serveGauges && now - _allAt >= allInterval - (amqp.Interval / 2))
-        {
-            _allAt = now;
-            _queues.AddRange(interest.Wanted);
-        }
-        else
-        {
-            interest.TakeWatched(MostWatched, _queues, CanBeAsked);
-        }
-
+        ChooseQueues(serveGauges, allInterval, now);
         asked = 0;
         var byVhost = new Dictionary<string, List<QueueName>>(StringComparer.Ordinal);
-        for (var i = 0; i < _queues.Count; i++)
+        foreach (var queue in _queues)
         {
-            var queue = _queues[(int)((uint)(i + _offset) % (uint)_queues.Count)];
-            if (CanBeAsked(queue) && TryUse(queue.Vhost, now))
+            if (CanBeAsked(queue, now) && _vhosts.TryUse(queue.Vhost))
             {
                 asked++;
                 (byVhost.TryGetValue(queue.Vhost, out var list) ? list : byVhost[queue.Vhost] = []).Add(queue);
@@ -172,21 +210,76 @@ internal sealed class AmqpReader(
         }
 
         // With nothing to ask for it still matters whether the broker can be reached.
-        if (byVhost.Count == 0 && _vhosts.Count == 0 && TryUse(options.Vhosts.Count > 0 ? options.Vhosts[0] : "/", now))
+        if (byVhost.Count == 0)
         {
-            byVhost[options.Vhosts.Count > 0 ? options.Vhosts[0] : "/"] = [];
-        }
-        else if (byVhost.Count == 0 && _vhosts.Count > 0)
-        {
-            byVhost[_vhosts.MaxBy(static pair => pair.Value.Declarer.IsConnected).Key] = [];
+            var named = _vhosts.Connected
+                ?? options.Vhosts.FirstOrDefault(_vhosts.MayUse)
+                ?? interest.Wanted.Select(static queue => queue.Vhost).FirstOrDefault(vhost => CanBeDeclared(vhost) && _vhosts.MayUse(vhost));
+            if (_vhosts.TryUse(named ?? "/", isGuess: named is null))
+            {
+                byVhost[named ?? "/"] = [];
+            }
         }
 
         return byVhost;
     }
 
-    /// <summary>Whether a queue may be asked for now: its names fit, and it was not just said to be absent.</summary>
-    private bool CanBeAsked(QueueName queue) =>
-        !_absentAt.ContainsKey(queue) && CanBeDeclared(queue.Name) && CanBeDeclared(queue.Vhost);
+    /// <summary>
+    /// Chooses the queues of a pass: those just said to be absent, and then all wanted ones, if they are few. Of many a pass
+    /// takes as many as the broker can bear, and those worth watching first.
+    /// </summary>
+    private void ChooseQueues(bool serveGauges, TimeSpan allInterval, DateTimeOffset now)
+    {
+        _queues.Clear();
+        _queues.UnionWith(_absent.Where(static pair => !pair.Value.IsConfirmed).Select(static pair => pair.Key).Take(MostWatched));
+        if (!serveGauges)
+        {
+            _round.Clear();
+            _next = 0;
+            _roundAt = default;
+            _lastRound = default;
+            _isInRound = false;
+        }
+        else if (_next >= _round.Count && now - _roundAt >= allInterval - (amqp.Interval / 2))
+        {
+            // Half an interval of tolerance: a timer that comes a millisecond early must not skip a whole turn.
+            _round.Clear();
+            _round.AddRange(interest.Wanted.Where(queue => CanBeAsked(queue, now)));
+            _next = 0;
+            _roundAt = now;
+            _isInRound = true;
+        }
+
+        var most = Math.Max(1, (int)(MostPerSecond * amqp.Interval.TotalSeconds));
+        if (_round.Count == 0 || _next > 0 || _round.Count > most)
+        {
+            var watched = new List<QueueName>();
+            interest.TakeWatched(MostWatched, watched, queue => CanBeAsked(queue, now));
+            _queues.UnionWith(watched);
+        }
+
+        // The watched ones are of the same number, but must not take every place.
+        most = Math.Max(most - _queues.Count, (most + 1) / 2);
+        for (; _next < _round.Count && most > 0; _next++)
+        {
+            most -= _queues.Add(_round[_next]) ? 1 : 0;
+        }
+    }
+
+    private TimeSpan Rotation(TimeSpan allInterval)
+    {
+        var planned = TimeSpan.FromSeconds(interest.Wanted.Count / (double)MostPerSecond);
+        var measured = _isInRound && clock.Now - _roundAt > _lastRound ? clock.Now - _roundAt : _lastRound;
+        var longest = planned > measured ? planned : measured;
+        return longest > allInterval ? longest : allInterval;
+    }
+
+    /// <summary>Whether a queue may be asked for now: its names fit, its virtual host is open to us, and it was not just said to be absent.</summary>
+    private bool CanBeAsked(QueueName queue, DateTimeOffset now) =>
+        !(_absent.TryGetValue(queue, out var absence) && absence.IsConfirmed && now - absence.At < AbsentInterval)
+        && CanBeDeclared(queue.Name)
+        && CanBeDeclared(queue.Vhost)
+        && _vhosts.MayUse(queue.Vhost);
 
     /// <summary>
     /// Whether a name from a trigger may be put on the wire: AMQP has no longer ones, and takes an empty one for the queue
@@ -195,56 +288,32 @@ internal sealed class AmqpReader(
     private static bool CanBeDeclared(string name) =>
         name.Length > 0 && Encoding.UTF8.GetByteCount(name) <= QueueTable.LongestName;
 
-    /// <summary>Whether a virtual host is one the operator lets us read, and there is room for its connection.</summary>
-    private bool TryUse(string name, DateTimeOffset now)
+    /// <summary>Forgets absent queues that nobody has asked for since.</summary>
+    private void ForgetUnused(DateTimeOffset now)
     {
-        if (!_vhosts.TryGetValue(name, out var vhost))
+        foreach (var (queue, absence) in _absent)
         {
-            if (_vhosts.Count >= MostVhosts || (options.Vhosts.Count > 0 && !options.Vhosts.Contains(name, StringComparer.Ordinal)))
+            if (now - absence.At >= VhostPool.UnusedFor)
             {
-                return false;
-            }
-
-            _vhosts[name] = vhost = new Vhost(new VhostDeclarer(connector, name, clock));
-        }
-
-        vhost.UsedAt = now;
-        return true;
-    }
-
-    private void DropUnused(DateTimeOffset now)
-    {
-        foreach (var (name, vhost) in _vhosts)
-        {
-            if (now - vhost.UsedAt > UnusedFor && _vhosts.Count > 1)
-            {
-                vhost.Declarer.Disconnect();
-                _vhosts.Remove(name);
+                _absent.Remove(queue);
             }
         }
     }
 
-    private void ForgetAbsent(DateTimeOffset now)
+    private async Task ListenAsync(IAmqpConnection? connection, CancellationToken cancellationToken)
     {
-        foreach (var (queue, at) in _absentAt)
-        {
-            if (now - at >= AbsentInterval)
-            {
-                _absentAt.Remove(queue);
-            }
-        }
-    }
-
-    private async Task ListenAsync(CancellationToken cancellationToken)
-    {
+        var isNew = connection is null;
         SourceReason reason;
-        IAmqpConnection? connection = null;
         try
         {
-            (reason, connection) = await connector.ConnectAsync(amqp.EventVhost, cancellationToken);
             if (connection is not null)
             {
-                reason = await connection.ListenAsync(Take, cancellationToken);
+                reason = await connection.ConfirmListeningAsync(cancellationToken);
+            }
+            else
+            {
+                (reason, connection) = await connector.ConnectAsync(amqp.EventVhost, cancellationToken);
+                reason = connection is null ? reason : await connection.ListenAsync(Take, cancellationToken);
             }
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
@@ -262,12 +331,18 @@ internal sealed class AmqpReader(
         ListenReason = reason;
         if (reason == SourceReason.None)
         {
-            _listening = connection;
+            _listening = isNew ? connection : _listening;
+            _listenAt = clock.Now + ListenConfirm;
             return;
         }
 
         connection?.Abandon();
-        _listenAt = clock.Now + (reason is SourceReason.Forbidden or SourceReason.NotFound ? ListenRetry : ListenReconnect);
+        _listenAt = clock.Now + reason switch
+        {
+            SourceReason.Forbidden => RefusedRetry,
+            SourceReason.NotFound => ListenConfirm,
+            _ => ListenReconnect,
+        };
     }
 
     private void Take(ConsumerEvent one)
@@ -278,10 +353,6 @@ internal sealed class AmqpReader(
         }
     }
 
-    private sealed class Vhost(VhostDeclarer declarer)
-    {
-        public VhostDeclarer Declarer => declarer;
-
-        public DateTimeOffset UsedAt { get; set; }
-    }
+    /// <summary>That a queue does not exist, and whether it was said twice in a row.</summary>
+    private readonly record struct Absence(DateTimeOffset At, bool IsConfirmed);
 }

@@ -44,13 +44,23 @@ internal interface IAmqpConnector
 /// <summary>A connection to one virtual host.</summary>
 internal interface IAmqpConnection
 {
+    /// <summary>Whether it is connected and was not given up.</summary>
     bool IsOpen { get; }
 
     /// <summary>A new channel; null if the connection is gone or does not answer.</summary>
     Task<IAmqpChannel?> OpenChannelAsync(CancellationToken cancellationToken);
 
-    /// <summary>Hands consumer events on until the connection ends; the reason if it cannot.</summary>
+    /// <summary>
+    /// Hands consumer events on until the connection ends; the reason if it cannot. Whatever ends the listening ends the
+    /// connection.
+    /// </summary>
     Task<SourceReason> ListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken);
+
+    /// <summary>
+    /// Makes sure that events still come: an exchange that is deleted takes its bindings with it without a word. The reason
+    /// if they do not.
+    /// </summary>
+    Task<SourceReason> ConfirmListeningAsync(CancellationToken cancellationToken);
 
     /// <summary>Gives the connection up without waiting for the broker's consent. May be called twice.</summary>
     void Abandon();

@@ -56,7 +56,7 @@ public sealed class BrokerReadings
     /// What is wrong with the connection now, or null. Readings may be good despite a fault: one node of three may be
     /// down, or the management API may serve in place of the metrics.
     /// </summary>
-    public SourceFault? Fault => _status.MetricsFault ?? _status.ManagementFault ?? _status.TotalsFault ?? _status.AmqpFault;
+    public SourceFault? Fault => _status.MetricsFault ?? _status.ManagementFault ?? _status.TotalsFault ?? (_status.AmqpFails ? _status.AmqpFault : null);
 
     /// <summary>What is wrong with the metrics endpoints now, or null.</summary>
     public SourceFault? MetricsFault => _status.MetricsFault;
@@ -67,7 +67,10 @@ public sealed class BrokerReadings
     /// <summary>What is wrong with the list of totals, as of its latest use, or null.</summary>
     public SourceFault? TotalsFault => _status.TotalsFault;
 
-    /// <summary>What is wrong with the AMQP endpoint now, or null.</summary>
+    /// <summary>
+    /// What is wrong with the AMQP endpoint now, or null. Where only single queues or virtual hosts cannot be looked at it
+    /// says how many, and is no fault of the connection: see <see cref="FaultOf"/>.
+    /// </summary>
     public SourceFault? AmqpFault => _status.AmqpFault;
 
     /// <summary>
@@ -86,6 +89,10 @@ public sealed class BrokerReadings
     /// says so. No fault of the connection for those who name their queues.
     /// </summary>
     public SourceFault? ListFault => _status.ListFault;
+
+    /// <summary>Why this queue, or its virtual host, cannot be looked at while others can; null if nothing is known against it.</summary>
+    public SourceFault? FaultOf(QueueName queue) => _status.Troubles is not { } troubles ? null
+        : troubles.Queues.GetValueOrDefault(queue) ?? troubles.Vhosts.GetValueOrDefault(queue.Vhost);
 
     /// <summary>Which endpoints serve which figures now, and what nobody serves.</summary>
     public SourceChoice Choice => _status.Choice;
@@ -186,6 +193,12 @@ internal sealed record BrokerStatus
 
     public SourceFault? AmqpFault { get; init; }
 
+    /// <summary>Whether <see cref="AmqpFault"/> is of the connection, and not of single queues.</summary>
+    public bool AmqpFails { get; init; }
+
+    /// <summary>What is wrong with single queues and virtual hosts.</summary>
+    public AmqpTroublesNow? Troubles { get; init; }
+
     public SourceFault? EventsFault { get; init; }
 
     public SourceFault? ConsumersFault { get; init; }
@@ -208,7 +221,7 @@ internal sealed record BrokerStatus
         RabbitMqEndpoint.Metrics => this with { MetricsFault = fault },
         RabbitMqEndpoint.Management => this with { ManagementFault = fault },
         RabbitMqEndpoint.ManagementTotals => this with { TotalsFault = fault },
-        RabbitMqEndpoint.Amqp => this with { AmqpFault = fault },
+        RabbitMqEndpoint.Amqp => this with { AmqpFault = fault, AmqpFails = true },
         _ => this,
     };
 }

@@ -114,13 +114,14 @@ internal sealed partial class BrokerState
     {
         lock (_gate)
         {
-            var faults = new List<SourceFault>();
-            var since = _status.AmqpFault?.Since ?? now;
-            var reasons = new HashSet<SourceReason>(pass.Reasons);
+            _fallback.Rotation = pass.Rotation;
             var mayServe = FallbackFillsGaps && (!_options.HasMetrics || _metricsSwept);
             var found = 0;
+            var answered = 0;
+            var unanswered = SourceReason.None;
             foreach (var (queue, answer, at) in pass.Outcomes)
             {
+                answered += answer.Result is DeclareResult.TimedOut or DeclareResult.Lost ? 0 : 1;
                 switch (answer.Result)
                 {
                     case DeclareResult.Found:
@@ -138,32 +139,39 @@ internal sealed partial class BrokerState
                         }
 
                         break;
-                    case DeclareResult.Unreachable:
-                        reasons.Add(SourceReason.QueueUnreachable);
-                        break;
-                    case DeclareResult.Refused:
-                        reasons.Add(SourceReason.Forbidden);
-                        break;
                     case DeclareResult.TimedOut:
-                        reasons.Add(SourceReason.Timeout);
+                        unanswered = SourceReason.Timeout;
+                        break;
+                    case DeclareResult.Lost:
+                        unanswered = unanswered == SourceReason.None ? SourceReason.ConnectionFailed : unanswered;
                         break;
                     default:
-                        reasons.Add(SourceReason.ConnectionFailed);
                         break;
                 }
             }
 
-            faults.AddRange(reasons.Select(reason => Fault(RabbitMqEndpoint.Amqp, endpoint, reason, 0, since)));
-            if (pass.IsConnected)
+            // Asked for nothing, the broker has only shown that it is there.
+            var succeeded = answered > 0 || (pass.Asked == 0 && pass.IsConnected);
+            if (answered > 0)
             {
-                _declaredAt = pass.StartedAt;
+                _declaredUntil = Max(pass.StartedAt + (found > 0 ? _fallback.AmqpFreshFor : _fallback.AbsentFreshFor), _declaredUntil);
+            }
+
+            if (succeeded)
+            {
                 _status = _status with { LastSuccessAt = Max(pass.StartedAt, _status.LastSuccessAt) };
             }
 
+            var since = _status.AmqpFault?.Since ?? now;
+            var fails = !pass.IsConnected || (answered == 0 && unanswered != SourceReason.None);
+            _troubles.Note(pass, answered > 0, 3 * _fallback.Rotation);
+            var fault = fails ? ConnectionFault(pass, unanswered, endpoint, since) : _troubles.Summary(_sentences, endpoint, since);
             _status = _status with
             {
                 LastSweepStartedAt = Max(pass.StartedAt, _status.LastSweepStartedAt),
-                AmqpFault = faults.Count == 0 ? null : Summarise(faults),
+                AmqpFault = fault,
+                AmqpFails = fails,
+                Troubles = _troubles.Publish(_sentences, endpoint, since),
             };
             Publish(now);
             return new SweepOutcome
@@ -175,8 +183,8 @@ internal sealed partial class BrokerState
                 Queues = found,
                 Asked = pass.Asked,
                 Answered = pass.Outcomes.Count,
-                Succeeded = pass.IsConnected,
-                Faults = faults,
+                Succeeded = succeeded,
+                Faults = fault is null ? [] : [fault],
                 Choice = _status.Choice,
             };
         }
@@ -236,6 +244,17 @@ internal sealed partial class BrokerState
                     : Fault(RabbitMqEndpoint.AmqpEvents, endpoint, reason, 0, _status.EventsFault?.Since ?? now),
             };
         }
+    }
+
+    /// <summary>Why a broker cannot be asked at all.</summary>
+    private SourceFault ConnectionFault(DeclarePass pass, SourceReason unanswered, string endpoint, DateTimeOffset since)
+    {
+        // A virtual host that is not there is no news of a broker that is not there either.
+        var reasons = pass.Vhosts.Values.Append(unanswered).Where(static reason => reason != SourceReason.None).Distinct().Order().ToList();
+        reasons = reasons.Exists(static reason => reason != SourceReason.NotFound) ? reasons.FindAll(static reason => reason != SourceReason.NotFound) : reasons;
+        return reasons.Count == 0
+            ? Fault(RabbitMqEndpoint.Amqp, endpoint, SourceReason.ConnectionFailed, 0, since)
+            : Summarise(reasons.ConvertAll(reason => Fault(RabbitMqEndpoint.Amqp, endpoint, reason, 0, since)));
     }
 
     /// <summary>

@@ -46,6 +46,7 @@ internal sealed partial class BrokerState
     private readonly ManagementList _totals = new();
     private readonly FallbackGauges _fallback;
     private readonly ConsumerKnowledge _consumers;
+    private readonly AmqpTroubles _troubles = new();
     private readonly CounterTrack _listTrack = new(countFromZero: false);
 
     private BrokerReadings _current;
@@ -56,7 +57,7 @@ internal sealed partial class BrokerState
     private DateTimeOffset _totalsStartedAt;
     private DateTimeOffset _totalsSucceededAt;
     private DateTimeOffset _listSucceededAt;
-    private DateTimeOffset _declaredAt;
+    private DateTimeOffset _declaredUntil;
     private DateTimeOffset _argumentsAt;
     private int _argumentsKnownFor;
     private DateTimeOffset? _completeSince;
@@ -837,7 +838,7 @@ internal sealed partial class BrokerState
     {
         var before = _status.Choice;
         var listIsFresh = IsWithin(now, _listSucceededAt, ListFreshFor);
-        var amqpIsFresh = IsWithin(now, _declaredAt, _fallback.AmqpFreshFor);
+        var amqpIsFresh = now <= _declaredUntil;
         var gauges = !FallbackServesGauges ? _metricsSucceeded ? RabbitMqEndpoint.Metrics : before.Gauges
             : IsWithin(now, _totalsSucceededAt, _fallback.TotalsFreshFor) ? RabbitMqEndpoint.ManagementTotals
             : listIsFresh ? RabbitMqEndpoint.Management

@@ -10,7 +10,7 @@ internal sealed class ConsumerKnowledge(QueueTable table)
     /// <summary>How often the list is read.</summary>
     internal static readonly TimeSpan ListInterval = TimeSpan.FromMinutes(5);
 
-    /// <summary>The same when something was missed.</summary>
+    /// <summary>The same when something was missed; twice as long after each list that did not help.</summary>
     internal static readonly TimeSpan DoubtInterval = TimeSpan.FromSeconds(30);
 
     private const int MostEarlyEvents = 1000;
@@ -18,12 +18,14 @@ internal sealed class ConsumerKnowledge(QueueTable table)
     private readonly List<(ConsumerEvent Event, DateTimeOffset At)> _early = [];
     private DateTimeOffset _startedAt;
     private DateTimeOffset _succeededAt;
+    private DateTimeOffset _lostAt;
+    private TimeSpan _doubtWait = DoubtInterval;
     private bool _isListening;
     private bool _isDoubtful;
     private bool _wasShort;
 
     /// <summary>Whether the list should be read now.</summary>
-    public bool IsListDue(DateTimeOffset now) => now - _startedAt >= (_isDoubtful ? DoubtInterval : ListInterval);
+    public bool IsListDue(DateTimeOffset now) => now - _startedAt >= (_isDoubtful ? _doubtWait : ListInterval);
 
     /// <summary>What tells of consumers now.</summary>
     public RabbitMqEndpoint Endpoint(DateTimeOffset now) => _isListening ? RabbitMqEndpoint.AmqpEvents
@@ -31,7 +33,11 @@ internal sealed class ConsumerKnowledge(QueueTable table)
         : RabbitMqEndpoint.None;
 
     /// <summary>Notes that reading the list ended in an exception of ours.</summary>
-    public void NoteDefect(DateTimeOffset startedAt) => _startedAt = startedAt;
+    public void NoteDefect(DateTimeOffset startedAt)
+    {
+        _startedAt = startedAt;
+        WaitLonger();
+    }
 
     /// <summary>Takes a list; the reason if it is of no use, which changes nothing.</summary>
     public SourceReason TakeList(EndpointAnswer answer, DateTimeOffset startedAt, out int queues)
@@ -40,22 +46,32 @@ internal sealed class ConsumerKnowledge(QueueTable table)
         queues = 0;
         if (answer.Reason != SourceReason.None)
         {
+            WaitLonger();
             return answer.Reason;
         }
 
         var listed = new List<(int Slot, int Prefetch, bool IsAutoAck)>();
         if (!ConsumerList.Read(answer.Body, table, (slot, prefetch, isAutoAck) => listed.Add((slot, prefetch, isAutoAck)), out var count))
         {
+            WaitLonger();
             return SourceReason.MalformedAnswer;
         }
 
         if (count == 0 && AnyConsumers())
         {
             // With the tag management alone a user is shown its own consumers: an empty list means nothing.
+            WaitLonger();
             return SourceReason.ConsumersHidden;
         }
 
+        _doubtWait = DoubtInterval;
         queues = Replace(listed, startedAt);
+        if (startedAt <= _lostAt)
+        {
+            // What happened while it was read may be among what was lost.
+            Forget();
+        }
+
         _succeededAt = startedAt;
         return SourceReason.None;
     }
@@ -68,7 +84,8 @@ internal sealed class ConsumerKnowledge(QueueTable table)
     public void TakeEvents(IReadOnlyList<ConsumerEvent> events, bool isListening, bool isWhole, DateTimeOffset now)
     {
         // What happened before we listened, or while nobody did, is in the list alone.
-        _isDoubtful |= !isWhole || isListening != _isListening;
+        var isLost = !isWhole || (_isListening && !isListening);
+        _isDoubtful |= isLost || isListening != _isListening;
         _isListening = isListening;
 
         // Consumers often come a moment after their queue, which no sweep has shown yet.
@@ -83,6 +100,12 @@ internal sealed class ConsumerKnowledge(QueueTable table)
         {
             Take(in one, now, now);
         }
+
+        if (isLost)
+        {
+            _lostAt = now;
+            Forget();
+        }
     }
 
     /// <summary>Puts what is known of a queue's consumers into its reading, or forgets them once they are known to be gone.</summary>
@@ -95,7 +118,7 @@ internal sealed class ConsumerKnowledge(QueueTable table)
 
         ref readonly var reading = ref entry.Reading;
         var areCounted = reading.Presence == QueuePresence.Present && reading.Has(QueueGauges.Consumers);
-        if (consumers.Count == 0
+        if ((consumers.Count == 0 && !consumers.IsForgotten)
             || (areCounted && reading.Consumers == 0 && reading.ObservedAt - consumers.ChangedAt > BrokerState.StatisticsLag))
         {
             entry.Consumers = null;
@@ -105,12 +128,29 @@ internal sealed class ConsumerKnowledge(QueueTable table)
 
         // Of some consumers the largest prefetch is only known when all of them are. Those that came since a list that was
         // whole are taken to be like the others.
-        var prefetch = areCounted && consumers.Count < reading.Consumers && !consumers.IsWhole ? null : consumers.Prefetch;
+        var someAreUnknown = areCounted ? consumers.Count < reading.Consumers && !consumers.IsWhole : consumers.IsForgotten;
+        var prefetch = someAreUnknown ? null : consumers.Prefetch;
         if (prefetch != reading.Prefetch || consumers.HasAutoAck != reading.HasAutoAck)
         {
             entry.Reading = reading with { Prefetch = prefetch, HasAutoAck = consumers.HasAutoAck };
         }
     }
+
+    /// <summary>
+    /// Forgets the consumers, of which some may have come or gone unseen: a prefetch that is too small would lower an answer.
+    /// Lists, and events of consumers that come from now on, tell anew.
+    /// </summary>
+    private void Forget()
+    {
+        _isDoubtful = true;
+        _early.Clear();
+        foreach (ref var entry in table.Entries)
+        {
+            entry.Consumers?.Forget();
+        }
+    }
+
+    private void WaitLonger() => _doubtWait = 2 * _doubtWait < ListInterval ? 2 * _doubtWait : ListInterval;
 
     private void Take(in ConsumerEvent one, DateTimeOffset at, DateTimeOffset now)
     {
@@ -160,9 +200,10 @@ internal sealed class ConsumerKnowledge(QueueTable table)
 
     private bool AnyConsumers()
     {
-        foreach (ref var entry in table.Entries)
+        var entries = table.Entries;
+        for (var slot = 0; slot < entries.Length; slot++)
         {
-            if (entry.Reading is { Presence: QueuePresence.Present, Consumers: > 0 })
+            if (entries[slot].Reading is { Presence: QueuePresence.Present, Consumers: > 0 } && !ConsumerList.IsOwn(table.Names[slot].Name))
             {
                 return true;
             }

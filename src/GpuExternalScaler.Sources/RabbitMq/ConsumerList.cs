@@ -17,7 +17,7 @@ internal static class ConsumerList
     /// <param name="json">The answer.</param>
     /// <param name="table">The queues that are known.</param>
     /// <param name="take">Called with slot, prefetch and whether messages are acknowledged on delivery.</param>
-    /// <param name="count">Consumers in the list.</param>
+    /// <param name="count">Consumers in the list that are not <see cref="IsOwn">ours</see>.</param>
     public static bool Read(ReadOnlySpan<byte> json, QueueTable table, Action<int, int, bool> take, out int count)
     {
         count = 0;
@@ -39,8 +39,7 @@ internal static class ConsumerList
                     continue;
                 }
 
-                count++;
-                ReadConsumer(ref reader, vhost, name, table, take);
+                count += ReadConsumer(ref reader, vhost, name, table, take) ? 0 : 1;
             }
 
             return !reader.Read();
@@ -56,7 +55,14 @@ internal static class ConsumerList
         }
     }
 
-    private static void ReadConsumer(
+    /// <summary>
+    /// Whether a queue may be the one that consumer events come in by: a user who is shown none but its own consumers is
+    /// shown that. Nobody scales on a queue that the broker has named.
+    /// </summary>
+    public static bool IsOwn(string queue) => queue.StartsWith("amq.gen-", StringComparison.Ordinal);
+
+    /// <summary>Reads one consumer; whether it may be ours.</summary>
+    private static bool ReadConsumer(
         ref Utf8JsonReader reader, scoped Span<byte> vhost, scoped Span<byte> name, QueueTable table, Action<int, int, bool> take)
     {
         var vhostLength = -1;
@@ -99,6 +105,8 @@ internal static class ConsumerList
         {
             take(slot, prefetch, !required);
         }
+
+        return nameLength > 0 && name[..nameLength].StartsWith("amq.gen-"u8);
     }
 
     private static void ReadNames(

@@ -27,14 +27,21 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     /// <summary>Time between two passes over all wanted queues while declares stand in for the metrics.</summary>
     public TimeSpan AmqpInterval { get; } = Max(options.Interval, options.Amqp?.Interval ?? default);
 
-    public TimeSpan AmqpFreshFor => (2.5 * AmqpInterval) + AmqpReader.DeclareTimeout;
+    /// <summary>Time from one declare of a queue to the next, which is longer where many are wanted.</summary>
+    public TimeSpan Rotation
+    {
+        get => Max(field, AmqpInterval);
+        set;
+    }
 
-    public TimeSpan AmqpStaleAfter => Max(options.StaleAfter, 3 * AmqpInterval);
+    public TimeSpan AmqpFreshFor => (2.5 * Rotation) + AmqpReader.DeclareTimeout;
+
+    public TimeSpan AmqpStaleAfter => Max(options.StaleAfter, 3 * Rotation);
 
     /// <summary>An absent queue is asked for less often: the broker logs an error each time.</summary>
-    public static TimeSpan AbsentFreshFor => (2.5 * AmqpReader.AbsentInterval) + AmqpReader.DeclareTimeout;
+    public TimeSpan AbsentFreshFor => (2.5 * Max(Rotation, AmqpReader.AbsentInterval)) + AmqpReader.DeclareTimeout;
 
-    public TimeSpan AbsentStaleAfter => Max(options.StaleAfter, 3 * AmqpReader.AbsentInterval);
+    public TimeSpan AbsentStaleAfter => Max(options.StaleAfter, 3 * Max(Rotation, AmqpReader.AbsentInterval));
 
     /// <summary>Notes whether a list holds a queue, and says whether lists have missed it for long enough to call it gone.</summary>
     /// <param name="entry">The queue.</param>
@@ -65,13 +72,16 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         entry.Fallback.TotalsAt = at;
         long consumers = 0;
         var missing = QueueGauges.None;
+        var freshFor = TotalsFreshFor;
         if (IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor))
         {
             consumers = entry.Fallback.DeclaredConsumers;
         }
         else if (IsWithin(at, entry.Fallback.ListedAt, ListFreshFor))
         {
+            // What is put together is no fresher than its oldest part.
             consumers = entry.Fallback.ListedConsumers;
+            freshFor = Min(freshFor, entry.Fallback.ListedAt + ListFreshFor - at);
         }
         else
         {
@@ -79,6 +89,7 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         }
 
         SetPresent(ref entry, RabbitMqEndpoint.ManagementTotals, at, row.Ready, row.Unacked, consumers, missing);
+        entry.Reading = entry.Reading with { FreshFor = freshFor };
     }
 
     /// <summary>Takes a queue's row of the statistics list.</summary>
@@ -95,6 +106,7 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
             if (!isDeclared)
             {
                 SetConsumers(ref entry, row.Consumers);
+                entry.Reading = entry.Reading with { FreshFor = TotalsFreshFor };
             }
 
             return;
@@ -114,8 +126,10 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     {
         // Where there are consumers a message may be on its way to a free one at the very moment: what waits is what two
         // looks in a row have seen. Without consumers nothing is on its way.
-        var before = IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor) ? entry.Fallback.DeclaredReady : 0;
-        entry.LiveReady.Add(consumers == 0 ? ready : Math.Min(before, ready), at, LiveMemory);
+        var isSecond = IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor);
+        var waits = consumers == 0 ? ready : isSecond ? Math.Min(entry.Fallback.DeclaredReady, ready) : 0;
+        entry.LiveReady.Add(waits, at, LiveMemory);
+        entry.Fallback.IsMissed = false;
         entry.Fallback.DeclaredAt = at;
         entry.Fallback.DeclaredReady = ready;
         entry.Fallback.DeclaredConsumers = consumers;
@@ -128,19 +142,33 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
             if (mayServe && entry.GaugesFrom != RabbitMqEndpoint.Metrics)
             {
                 SetConsumers(ref entry, consumers);
+                entry.Reading = entry.GaugesFrom == RabbitMqEndpoint.ManagementTotals ? entry.Reading with { FreshFor = TotalsFreshFor } : entry.Reading;
             }
         }
         else if (mayServe || entry.Reading.Presence != QueuePresence.Present || entry.GaugesFrom == RabbitMqEndpoint.Amqp)
         {
-            // Nothing is older than what was asked a moment ago, so nothing recent need be kept above it.
+            // Nothing is older than what was asked a moment ago, so nothing recent need be kept above it. Ready counts
+            // double here: with the unacknowledged unknown, one message that waits means that every slot is taken. A
+            // first look has nothing to be compared with but what another endpoint said, and else stands alone.
+            var first = entry.Reading.Presence == QueuePresence.Present && entry.Reading.IsUsable(at) ? Math.Min(entry.SweptReady, ready) : ready;
             entry.LiveReady = default;
-            SetPresent(ref entry, RabbitMqEndpoint.Amqp, at, ready, 0, consumers, QueueGauges.Unacked);
+            SetPresent(ref entry, RabbitMqEndpoint.Amqp, at, consumers == 0 || isSecond ? waits : first, 0, consumers, QueueGauges.Unacked);
         }
     }
 
-    /// <summary>Takes the broker's word that there is no such queue.</summary>
+    /// <summary>
+    /// Takes the broker's word that there is no such queue. Of one that is present it must be said twice in a row: a queue
+    /// that is deleted and declared anew is gone for an instant, and one that is gone is asked about only every 10 s.
+    /// </summary>
     public void TakeNoSuchQueue(ref QueueEntry entry, DateTimeOffset at)
     {
+        if (entry.Reading.Presence == QueuePresence.Present && entry.Reading.IsUsable(at) && !entry.Fallback.IsMissed)
+        {
+            entry.Fallback.IsMissed = true;
+            return;
+        }
+
+        entry.Fallback.IsMissed = false;
         entry.Fallback.DeclaredAt = default;
         entry.LiveReady = default;
         if (at >= entry.Reading.ObservedAt)
@@ -176,6 +204,8 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     private static bool IsWithin(DateTimeOffset now, DateTimeOffset at, TimeSpan age) => at != default && now - at <= age;
 
     private static TimeSpan Max(TimeSpan a, TimeSpan b) => a > b ? a : b;
+
+    private static TimeSpan Min(TimeSpan a, TimeSpan b) => a < b ? a : b;
 
     private static void SetConsumers(ref QueueEntry entry, long consumers) => entry.Reading = entry.Reading with
     {
@@ -230,4 +260,7 @@ internal struct FallbackFigures
     public long ListedConsumers;
     public long DeclaredReady;
     public long DeclaredConsumers;
+
+    /// <summary>Whether the newest declare did not find the queue, of which that was news.</summary>
+    public bool IsMissed;
 }

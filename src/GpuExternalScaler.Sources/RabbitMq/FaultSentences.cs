@@ -63,6 +63,10 @@ internal sealed class FaultSentences(RabbitMqConnectionOptions options)
         };
     }
 
+    /// <summary>What cannot be looked at over AMQP while the rest can.</summary>
+    public string DescribeTroubles(string endpoint, IEnumerable<string> parts) =>
+        $"RabbitMQ connection '{options.Name}': the AMQP endpoint at {endpoint} answers, but cannot show everything: {string.Join(", ", parts)}.";
+
     public string DescribeDefect(RabbitMqEndpoint kind, Exception exception) =>
         $"{Describe(kind, "", SourceReason.Unexpected)[..^1]} ({exception.GetType().Name}).";
 

@@ -14,12 +14,16 @@ internal sealed class QueueConsumers
     private int _listedPrefetch;
     private bool _listedAutoAck;
     private bool _isListing;
+    private bool _forgottenAutoAck;
 
     /// <summary>Consumers known.</summary>
     public int Count => _listed + _known.Count;
 
     /// <summary>Whether the newest list was of all consumers that the queue had.</summary>
     public bool IsWhole { get; set; }
+
+    /// <summary>Whether some that are not known any more may still be there.</summary>
+    public bool IsForgotten { get; private set; }
 
     /// <summary>When something was last learned.</summary>
     public DateTimeOffset ChangedAt { get; private set; }
@@ -44,11 +48,14 @@ internal sealed class QueueConsumers
         }
     }
 
-    public bool HasAutoAck => (_listed > 0 && _listedAutoAck) || _known.Values.Any(static one => one.IsAutoAck);
+    /// <summary>Whether one of them has its messages acknowledged on delivery, or had when they were forgotten.</summary>
+    public bool HasAutoAck => _forgottenAutoAck || (_listed > 0 && _listedAutoAck) || _known.Values.Any(static one => one.IsAutoAck);
 
     /// <summary>Begins to take a list that was asked for at an instant; what came before is in it.</summary>
     public void BeginList(DateTimeOffset at)
     {
+        IsForgotten = false;
+        _forgottenAutoAck = false;
         _isListing = false;
         _listed = 0;
         _listedPrefetch = 0;
@@ -60,6 +67,16 @@ internal sealed class QueueConsumers
                 _known.Remove(id);
             }
         }
+    }
+
+    /// <summary>Forgets which consumers there are, because some may have come or gone unseen.</summary>
+    public void Forget()
+    {
+        _forgottenAutoAck = HasAutoAck;
+        IsForgotten = true;
+        IsWhole = false;
+        _listed = 0;
+        _known.Clear();
     }
 
     /// <summary>Takes one consumer of a list.</summary>

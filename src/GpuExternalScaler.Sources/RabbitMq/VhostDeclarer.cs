@@ -15,6 +15,9 @@ internal sealed class VhostDeclarer(IAmqpConnector connector, string vhost, Mono
     /// <summary>Declares under way at once: 64 make a broker no faster than 16.</summary>
     internal const int Channels = 16;
 
+    /// <summary>How long a connection is believed to be alive after its last answer.</summary>
+    internal static readonly TimeSpan ProbeInterval = TimeSpan.FromSeconds(5);
+
     private const int LateLimit = 64;
     private static readonly TimeSpan LongestBackoff = TimeSpan.FromSeconds(30);
 
@@ -24,6 +27,7 @@ internal sealed class VhostDeclarer(IAmqpConnector connector, string vhost, Mono
     private IAmqpConnection? _connection;
     private TimeSpan _backoff;
     private DateTimeOffset _retryAt;
+    private DateTimeOffset _answeredAt;
 
     /// <summary>Why there is no connection, or none that answers; kept while a new attempt waits its turn.</summary>
     public SourceReason Reason { get; private set; }
@@ -57,8 +61,28 @@ internal sealed class VhostDeclarer(IAmqpConnector connector, string vhost, Mono
 
         // The delay before the next attempt is kept until a pass succeeds: a broker may let us in and then say nothing.
         _connection = connection;
+        _answeredAt = clock.Now;
         Reason = SourceReason.None;
         return true;
+    }
+
+    /// <summary>Connects if need be, and has the broker answer something if it has not for a while.</summary>
+    public async Task ProbeAsync(CancellationToken cancellationToken)
+    {
+        if (!await ConnectAsync(cancellationToken) || clock.Now - _answeredAt < ProbeInterval || _connection is not { } connection)
+        {
+            return;
+        }
+
+        if (await connection.OpenChannelAsync(cancellationToken) is { } channel)
+        {
+            channel.Abandon();
+            _answeredAt = clock.Now;
+        }
+        else
+        {
+            Disconnect(SourceReason.Timeout);
+        }
     }
 
     /// <summary>Asks for queues, in order, until done or until the deadline; adds what was answered to the outcomes.</summary>
@@ -81,6 +105,7 @@ internal sealed class VhostDeclarer(IAmqpConnector connector, string vhost, Mono
         {
             Reason = SourceReason.None;
             _backoff = default;
+            _answeredAt = pass.Answered > 0 ? clock.Now : _answeredAt;
         }
     }
 

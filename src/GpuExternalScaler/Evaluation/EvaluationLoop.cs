@@ -118,9 +118,10 @@ internal sealed class EvaluationLoop(
             QueueSetVersion = evaluation.Queues.Version,
         };
         var decision = DecisionFold.Step(evaluation.State, snapshot, workload.Policy, now);
-        var fault = readings.Fault ?? (evaluation.Queues is { IsPattern: true, Slots.Length: 0 } ? readings.ListFault : null);
+        var troubled = decision.IsDecided ? null : evaluation.Queues.NameAt(Math.Max(0, decision.TroubledQueue), readings);
+        var fault = (troubled is { } queue ? readings.FaultOf(queue) : null) ?? readings.Fault ?? (evaluation.Queues is { IsPattern: true, Slots.Length: 0 } ? readings.ListFault : null);
         workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + options.DecisionValidFor, fault), clock.Now);
-        LiveWatch.Note(workload, snapshot, in decision, readings);
+        _watch.Note(workload, snapshot, in decision, readings);
         LogChange(workload, evaluation, decision, now);
     }
 

@@ -3,6 +3,8 @@ using System.Net.Sockets;
 using System.Reflection;
 using GpuExternalScaler.Sources.RabbitMq;
 using RabbitMQ.Client;
+using RabbitMQ.Client.Events;
+using RabbitMQ.Client.Exceptions;
 
 namespace GpuExternalScaler.Sources.Tests.RabbitMq;
 
@@ -54,6 +56,48 @@ public class AmqpClientTests
         (await IsClosedAsync(accepted)).Should().BeTrue();
     }
 
+    [Fact]
+    public async Task The_answer_for_another_queue_is_no_answer()
+    {
+        var channel = DispatchProxy.Create<IChannel, ChannelProxy>();
+        ((ChannelProxy)(object)channel).DeclaredName = "other";
+        (await new AmqpChannel(channel).DeclareAsync("q", CancellationToken.None)).Result.Should().Be(DeclareResult.Lost);
+        (await new AmqpChannel(channel).DeclareAsync("other", CancellationToken.None)).Should().Be(new DeclareAnswer(DeclareResult.Found, 3, 1));
+    }
+
+    [Theory]
+    [InlineData("consumer")]
+    [InlineData("channel")]
+    [InlineData("exchange")]
+    public async Task Listening_ends_with_its_consumer_its_channel_and_its_exchange(string what)
+    {
+        var channel = DispatchProxy.Create<IChannel, ChannelProxy>();
+        var proxy = (ChannelProxy)(object)channel;
+        var inner = DispatchProxy.Create<IConnection, ConnectionProxy>();
+        ((ConnectionProxy)(object)inner).Channel = channel;
+        using var sockets = new OwnedSockets();
+        var connection = new AmqpConnection(inner, sockets, TimeProvider.System);
+        (await connection.ListenAsync(static _ => { }, CancellationToken.None)).Should().Be(SourceReason.None);
+        (await connection.ConfirmListeningAsync(CancellationToken.None)).Should().Be(SourceReason.None);
+        connection.IsOpen.Should().BeTrue();
+
+        switch (what)
+        {
+            case "consumer":
+                await proxy.Consumer!.HandleBasicCancelAsync("tag", CancellationToken.None);
+                break;
+            case "channel":
+                await proxy.Shutdown!(channel, new ShutdownEventArgs(ShutdownInitiator.Peer, 406, "PRECONDITION_FAILED"));
+                break;
+            default:
+                proxy.BindRefusal = new OperationInterruptedException(new ShutdownEventArgs(ShutdownInitiator.Peer, 404, "NOT_FOUND - no exchange"));
+                (await connection.ConfirmListeningAsync(CancellationToken.None)).Should().Be(SourceReason.NotFound);
+                break;
+        }
+
+        connection.IsOpen.Should().BeFalse();
+    }
+
     private static async Task<bool> IsClosedAsync(TcpClient client)
     {
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(5));
@@ -83,4 +127,51 @@ public class ThrowingProxy : DispatchProxy
 {
     protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) =>
         throw new InvalidOperationException("Received unexpected command of type ChannelClose!");
+}
+
+/// <summary>A channel on which all is well until told otherwise.</summary>
+public class ChannelProxy : DispatchProxy
+{
+    public string DeclaredName { get; set; } = "q";
+
+    public Exception? BindRefusal { get; set; }
+
+    public IAsyncBasicConsumer? Consumer { get; private set; }
+
+    public AsyncEventHandler<ShutdownEventArgs>? Shutdown { get; private set; }
+
+    protected override object? Invoke(MethodInfo? targetMethod, object?[]? args)
+    {
+        switch (targetMethod!.Name)
+        {
+            case "get_IsOpen":
+                return true;
+            case "QueueDeclareAsync" or "QueueDeclarePassiveAsync":
+                return Task.FromResult(new QueueDeclareOk(DeclaredName, 3, 1));
+            case "QueueBindAsync":
+                return BindRefusal is { } refusal ? Task.FromException(refusal) : Task.CompletedTask;
+            case "BasicConsumeAsync":
+                Consumer = args!.OfType<IAsyncBasicConsumer>().Single();
+                return Task.FromResult("tag");
+            case "add_ChannelShutdownAsync":
+                Shutdown = (AsyncEventHandler<ShutdownEventArgs>)args![0]!;
+                return null;
+            default:
+                return targetMethod.ReturnType == typeof(Task) ? Task.CompletedTask : throw new NotSupportedException(targetMethod.Name);
+        }
+    }
+}
+
+/// <summary>A connection with one such channel.</summary>
+public class ConnectionProxy : DispatchProxy
+{
+    public IChannel? Channel { get; set; }
+
+    protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) => targetMethod!.Name switch
+    {
+        "get_IsOpen" => true,
+        "CreateChannelAsync" => Task.FromResult(Channel!),
+        "DisposeAsync" => ValueTask.CompletedTask,
+        _ => targetMethod.ReturnType == typeof(Task) ? Task.CompletedTask : throw new NotSupportedException(targetMethod.Name),
+    };
 }

@@ -45,6 +45,9 @@ internal sealed class BrokerHarness
 
     public QueueReading this[string queue] => Current.Read("/", queue);
 
+    /// <summary>How long declares take to come round.</summary>
+    public TimeSpan Rotation { get; init; }
+
     public void Wait(double seconds) => Now += TimeSpan.FromSeconds(seconds);
 
     /// <summary>One sweep of the metrics, two seconds after the one before. An answer is a page, or a reason.</summary>
@@ -71,16 +74,28 @@ internal sealed class BrokerHarness
     public SweepOutcome Declare(SourceReason? unreachable, params (string Queue, DeclareAnswer Answer)[] answers)
     {
         var outcomes = Array.ConvertAll(answers, one => new DeclareOutcome(new QueueName("/", one.Queue), one.Answer, Now));
-        var reasons = unreachable is { } reason ? [reason] : Array.Empty<SourceReason>();
-        return _state.ApplyDeclares(new DeclarePass(Now, outcomes, outcomes.Length, unreachable is null, reasons), "n1:5672", Now);
+        var vhosts = new Dictionary<string, SourceReason>(StringComparer.Ordinal);
+        if (unreachable is { } reason)
+        {
+            vhosts["/"] = reason;
+        }
+
+        return _state.ApplyDeclares(new DeclarePass(Now, outcomes, outcomes.Length, unreachable is null, vhosts) { Rotation = Rotation }, "n1:5672", Now);
     }
 
-    public SweepOutcome Consumers(object answer) => _state.ApplyConsumers(Now, Now, "n1:15672", ToAnswer(answer));
+    public SweepOutcome Declare(DeclarePass pass) => _state.ApplyDeclares(pass, "n1:5672", Now);
+
+    public SweepOutcome Consumers(object answer, double age = 0) =>
+        _state.ApplyConsumers(Now - TimeSpan.FromSeconds(age), Now, "n1:15672", ToAnswer(answer));
 
     public void Events(params ConsumerEvent[] events) => Events(true, SourceReason.None, events);
 
     public void Events(bool isOpen, SourceReason reason, params ConsumerEvent[] events) =>
         _state.ApplyConsumerEvents(events, isOpen, isWhole: true, reason, "n1:5672", Now);
+
+    /// <summary>Some events were lost; more come.</summary>
+    public void LostEvents(params ConsumerEvent[] events) =>
+        _state.ApplyConsumerEvents(events, true, isWhole: false, SourceReason.None, "n1:5672", Now);
 
     public static DeclareAnswer Found(long ready, long consumers) => new(DeclareResult.Found, ready, consumers);
 

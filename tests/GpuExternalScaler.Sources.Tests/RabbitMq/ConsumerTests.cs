@@ -160,6 +160,97 @@ public class ConsumerTests
         harness.ConsumersAreDue.Should().BeTrue("what was before we listened is in the list alone");
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Once_events_are_lost_a_prefetch_is_not_known_until_a_list_tells_it(bool isOpen)
+    {
+        var harness = new BrokerHarness(BrokerHarness.All);
+        harness.Sweep(Page(2));
+        harness.Events();
+        harness.Wait(1);
+        harness.Consumers(List("10 10!"));
+        harness.Wait(1);
+        harness.Events(Created("c1", 20));
+        harness.Sweep(Page(3));
+        harness["q"].Prefetch.Should().Be(20);
+
+        Lose();
+        harness.Sweep(Page(3));
+        harness["q"].Should().BeEquivalentTo(new { Prefetch = (int?)null, HasAutoAck = true }, "one of 100 may have come");
+        harness.Events(isOpen, SourceReason.None, Created("c2", 1));
+        harness.Sweep(Page(4));
+        harness["q"].Prefetch.Should().BeNull("the others are not known");
+        harness.Consumers(List("10 10 20 1"), age: 5);
+        harness.Sweep(Page(4));
+        harness["q"].Prefetch.Should().BeNull("the list was asked for before");
+        harness.Wait(30);
+        harness.ConsumersAreDue.Should().BeTrue();
+        harness.Consumers(List("10 10 100 1"));
+        harness["q"].Should().BeEquivalentTo(new { Prefetch = 100, HasAutoAck = false });
+
+        void Lose()
+        {
+            if (isOpen)
+            {
+                harness.LostEvents(Created("c9", 5));
+            }
+            else
+            {
+                harness.Events(false, SourceReason.ConnectionFailed, Created("c9", 5));
+            }
+        }
+    }
+
+    [Fact]
+    public void Once_events_are_lost_and_no_list_is_there_consumers_that_come_later_tell_when_they_are_all()
+    {
+        var harness = new BrokerHarness(BrokerHarness.All with { Management = null });
+        harness.Events(Created("c1", 5));
+        harness.Sweep(Page(1));
+        harness.Events();
+        harness.Sweep(Page(1));
+        harness["q"].Prefetch.Should().Be(5);
+        harness.LostEvents();
+        harness.Events(Created("c2", 7));
+        harness.Sweep(Page(2));
+        harness["q"].Prefetch.Should().BeNull();
+        harness.Events(Created("c3", 8));
+        harness.Sweep(Page(2));
+        harness["q"].Prefetch.Should().Be(8);
+    }
+
+    [Fact]
+    public void T6_a_list_of_none_but_our_own_takes_nothing_away_and_is_read_ever_more_rarely()
+    {
+        const string own = """[{"ack_required":false,"prefetch_count":0,"queue":{"name":"amq.gen-Xa1","vhost":"/"}}]""";
+        var page = new PageText("n1").WithInfo().WithCounters().Queue("q", 0, 0, 1).Queue("amq.gen-Xa1", 0, 0, 1).ToString();
+        var harness = new BrokerHarness(BrokerHarness.All);
+        harness.Sweep(page);
+        harness.Events(Created("c1", 4));
+        harness.Sweep(page);
+        harness["q"].Prefetch.Should().Be(4);
+        harness.Wait(1);
+        harness.Consumers(own).Succeeded.Should().BeTrue();
+        harness["q"].Prefetch.Should().Be(4, "events tell it all the same");
+        harness.Current.ConsumersFault!.Reason.Should().Be(SourceReason.ConsumersHidden);
+
+        foreach (var seconds in new[] { 60, 120, 240, 300, 300 })
+        {
+            harness.Wait(seconds - 1);
+            harness.ConsumersAreDue.Should().BeFalse();
+            harness.Wait(1);
+            harness.ConsumersAreDue.Should().BeTrue();
+            harness.Consumers(own);
+        }
+
+        // Nobody else consumes: then nothing is hidden.
+        var quiet = new BrokerHarness(BrokerHarness.All);
+        quiet.Sweep(new PageText("n1").WithInfo().WithCounters().Queue("q").Queue("amq.gen-Xa1", 0, 0, 1).ToString());
+        quiet.Consumers(own);
+        quiet.Current.ConsumersFault.Should().BeNull();
+    }
+
     private static ConsumerEvent Created(string id, int prefetch) => new(new QueueName("/", "q"), id, true, prefetch, false);
 
     private static ConsumerEvent Deleted(string id) => new(new QueueName("/", "q"), id, false, 0, false);

@@ -39,15 +39,17 @@ public class DeclareTests
 
         pass.Outcomes.Should().HaveCount(100);
         pass.Outcomes.Count(static one => one.Answer.Result == DeclareResult.NoSuchQueue).Should().Be(10);
-        pass.Reasons.Should().BeEmpty();
+        pass.Vhosts.Should().BeEmpty();
         _broker.Connections.Should().Be(1);
         _broker.MostAtOnce.Should().BeLessThanOrEqualTo(VhostDeclarer.Channels);
 
-        // Channels are used again; queues that are not there are asked for only every ten seconds.
+        // Channels are used again; queues that are not there are asked for at once again, and then only every ten seconds.
         var channels = _broker.Channels;
+        _time.Shift(TimeSpan.FromSeconds(1));
+        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Outcomes.Should().HaveCount(10);
         _time.Shift(TimeSpan.FromSeconds(3));
         (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Outcomes.Should().HaveCount(90);
-        _broker.Channels.Should().BeLessThanOrEqualTo(Math.Max(channels, VhostDeclarer.Channels + 10));
+        _broker.Channels.Should().BeLessThanOrEqualTo(Math.Max(channels, VhostDeclarer.Channels + 10) + 10);
         _time.Shift(TimeSpan.FromSeconds(8));
         (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Outcomes.Should().HaveCount(100);
     }
@@ -64,7 +66,7 @@ public class DeclareTests
 
         TimeProvider.System.GetElapsedTime(began).Should().BeLessThan(AmqpReader.PassLimit + AmqpReader.DeclareTimeout + TimeSpan.FromSeconds(1));
         pass.Outcomes.Should().OnlyContain(static one => one.Answer.Result == DeclareResult.TimedOut);
-        pass.Reasons.Should().Equal(SourceReason.Timeout);
+        pass.Vhosts.Values.Should().Equal(SourceReason.Timeout);
         pass.IsConnected.Should().BeFalse();
         _broker.Abandoned.Should().Be(1);
 
@@ -73,7 +75,7 @@ public class DeclareTests
         _broker.Connections.Should().Be(1);
         _broker.IsSilent = false;
         _time.Shift(TimeSpan.FromSeconds(3));
-        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Should().BeEquivalentTo(new { IsConnected = true, Reasons = Array.Empty<SourceReason>() });
+        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Should().BeEquivalentTo(new { IsConnected = true, Vhosts = new Dictionary<string, SourceReason>() });
         _broker.Connections.Should().Be(2);
     }
 
@@ -109,7 +111,7 @@ public class DeclareTests
         for (var second = 0; second < 40; second++)
         {
             var pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
-            pass.Reasons.Should().Equal(SourceReason.ConnectionRefused);
+            pass.Vhosts.Values.Should().Equal(SourceReason.ConnectionRefused);
             if (_broker.Attempts > attempts.Count)
             {
                 attempts.Add(second);
@@ -137,7 +139,7 @@ public class DeclareTests
         var any = Reader();
         _interest.Wanted = [.. Enumerable.Range(0, 100).Select(static i => new QueueName($"v{i}", "q"))];
         await any.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
-        _broker.Vhosts.Should().HaveCount(AmqpReader.MostVhosts);
+        _broker.Vhosts.Should().HaveCount(VhostPool.Most);
     }
 
     [Fact]
@@ -174,11 +176,200 @@ public class DeclareTests
     }
 
     [Fact]
+    public async Task Many_wanted_queues_take_turns_and_those_worth_watching_do_not_wait()
+    {
+        const int count = 10_000;
+        var reader = Reader();
+        Want(Enumerable.Range(0, count).Select(static i => $"q{i}"));
+        _interest.Watch(new QueueName("/", "q9999"));
+        _interest.PublishWatch();
+        (await reader.DeclareAsync(false, TimeSpan.FromSeconds(2), CancellationToken.None)).Rotation.Should().Be(TimeSpan.Zero);
+        _time.Shift(TimeSpan.FromSeconds(1));
+        _broker.Asked.Clear();
+        var passes = 0;
+        TimeSpan rotation = default;
+        do
+        {
+            _interest.Watch(new QueueName("/", "q9999"));
+            _interest.PublishWatch();
+            var pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None);
+            pass.Outcomes.Count.Should().BeInRange(1, AmqpReader.MostPerSecond);
+            rotation = pass.Rotation;
+            rotation.Should().BeLessThan(TimeSpan.FromSeconds(10));
+            passes++;
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+        while (_broker.Asked.Count < count);
+
+        passes.Should().Be(7);
+        rotation.Should().BeGreaterThanOrEqualTo(TimeSpan.FromSeconds(6));
+        _broker.Asked["q9999"].Should().Be(7);
+        _broker.Asked.Where(static pair => pair.Key != "q9999").Should().OnlyContain(static pair => pair.Value == 1, "nobody has two turns before all have one");
+
+        // Fewer are no longer waited for.
+        Want(["q1"]);
+        _time.Shift(TimeSpan.FromSeconds(2));
+        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Rotation.Should().Be(TimeSpan.FromSeconds(2));
+    }
+
+    [Fact]
     public async Task With_nothing_to_ask_for_the_broker_is_still_reached()
     {
         var pass = await Reader().DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
         pass.Should().BeEquivalentTo(new { Asked = 0, IsConnected = true });
         _broker.Vhosts.Should().Equal("/");
+    }
+
+    [Fact]
+    public async Task Virtual_hosts_that_are_not_there_take_no_place_from_those_that_are()
+    {
+        var reader = Reader();
+        _broker.Closed = static vhost => vhost.StartsWith("bad", StringComparison.Ordinal);
+        _interest.Wanted = [.. Enumerable.Range(0, 100).Select(static i => new QueueName($"bad{i}", "q")), new QueueName("good", "q")];
+        var passes = 0;
+        DeclarePass pass;
+        do
+        {
+            pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+            pass.IsConnected.Should().BeTrue("the broker takes the user");
+            _time.Shift(TimeSpan.FromSeconds(1));
+            passes++;
+        }
+        while (pass.Outcomes.Count == 0);
+
+        passes.Should().BeLessThanOrEqualTo(5);
+        var attempts = _broker.Attempts;
+        for (var i = 0; i < 30; i++)
+        {
+            pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+            pass.Outcomes.Select(static one => one.Queue.Vhost).Should().Equal("good");
+            pass.Vhosts.Keys.Should().NotContain("good").And.HaveCount(100);
+            pass.Vhosts.Values.Should().OnlyContain(static reason => reason == SourceReason.NotFound);
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        (_broker.Attempts - attempts).Should().BeLessThanOrEqualTo(30 * VhostPool.MostRetries);
+
+        // Those that are made meanwhile are entered, while there is room.
+        _broker.Closed = static _ => false;
+        for (var i = 0; i < 31; i++)
+        {
+            pass = await reader.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        pass.Outcomes.Should().HaveCount(VhostPool.Most);
+        pass.Outcomes.Should().Contain(static one => one.Queue.Vhost == "good");
+        _broker.Vhosts.Should().HaveCount(VhostPool.Most);
+    }
+
+    [Fact]
+    public async Task Watched_queues_of_virtual_hosts_that_may_not_be_used_take_nobodys_turn()
+    {
+        var reader = Reader(Options with { Vhosts = ["/"] });
+        for (var i = 0; i < 1000; i++)
+        {
+            _interest.Watch(new QueueName("elsewhere", $"q{i}"));
+        }
+
+        _interest.Watch(new QueueName("/", "q"));
+        _interest.PublishWatch();
+        (await reader.DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None)).Outcomes.Should().ContainSingle().Which.Queue.Vhost.Should().Be("/");
+    }
+
+    [Fact]
+    public async Task With_nothing_to_ask_for_a_wanted_virtual_host_is_entered_before_one_that_nobody_named()
+    {
+        _broker.Closed = static vhost => vhost == "/";
+        _interest.Wanted = [new QueueName("prod", "q")];
+        var pass = await Reader().DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None);
+        pass.IsConnected.Should().BeTrue();
+        _broker.Vhosts.Should().Equal("prod");
+
+        // Nobody wants any: that the default one is closed to us is nobody's fault, and shows that the broker is there.
+        _interest.Wanted = [];
+        var reader = Reader();
+        for (var i = 0; i < 5; i++)
+        {
+            pass = await reader.DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None);
+            pass.Should().BeEquivalentTo(new { IsConnected = true, Vhosts = new Dictionary<string, SourceReason>() });
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        // Configured it is one.
+        pass = await Reader(Options with { Vhosts = ["/"] }).DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None);
+        pass.IsConnected.Should().BeFalse();
+        pass.Vhosts.Should().Contain("/", SourceReason.NotFound);
+    }
+
+    [Fact]
+    public async Task With_nothing_to_ask_for_a_broker_that_has_fallen_silent_is_noticed()
+    {
+        var reader = Reader();
+        (await reader.DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None)).IsConnected.Should().BeTrue();
+        _broker.GivesNoChannel = true;
+        _time.Shift(TimeSpan.FromSeconds(1));
+        (await reader.DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None)).IsConnected.Should().BeTrue("it was asked a moment ago");
+        _time.Shift(VhostDeclarer.ProbeInterval);
+        (await reader.DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None)).Should().BeEquivalentTo(new { IsConnected = false, Vhosts = new Dictionary<string, SourceReason> { ["/"] = SourceReason.Timeout } });
+    }
+
+    [Fact]
+    public void Listening_that_has_ended_is_begun_again_and_what_came_meanwhile_counts_as_lost()
+    {
+        var reader = Reader();
+        var events = new List<ConsumerEvent>();
+        reader.KeepListening(CancellationToken.None);
+        reader.IsListening.Should().BeTrue();
+        reader.TakeEvents(events).Should().BeTrue();
+        _broker.SendEvent(new ConsumerEvent(new QueueName("/", "q"), "c", true, 1, false));
+
+        _broker.EndListening();
+        reader.KeepListening(CancellationToken.None);
+        reader.IsListening.Should().BeFalse();
+        reader.ListenReason.Should().Be(SourceReason.ConnectionFailed);
+        reader.TakeEvents(events).Should().BeFalse();
+        events.Should().ContainSingle();
+        reader.TakeEvents(events).Should().BeTrue("it is said once");
+        _time.Shift(TimeSpan.FromMinutes(1));
+        reader.KeepListening(CancellationToken.None);
+        reader.IsListening.Should().BeTrue();
+        reader.ListenReason.Should().Be(SourceReason.None);
+        _broker.Listens.Should().Be(2);
+    }
+
+    [Fact]
+    public void An_exchange_that_goes_is_noticed_within_a_minute_and_listened_to_again_once_it_is_back()
+    {
+        var reader = Reader();
+        for (var second = 0; second < 150; second++)
+        {
+            reader.KeepListening(CancellationToken.None);
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        _broker.Confirms.Should().Be(2);
+        _broker.Listens.Should().Be(1);
+        _broker.ListenRefusal = SourceReason.NotFound;
+        for (var second = 0; second < 61; second++)
+        {
+            reader.KeepListening(CancellationToken.None);
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        reader.IsListening.Should().BeFalse();
+        reader.ListenReason.Should().Be(SourceReason.NotFound);
+        reader.TakeEvents([]).Should().BeFalse();
+        _broker.ListenRefusal = SourceReason.None;
+        for (var second = 0; second < 61; second++)
+        {
+            reader.KeepListening(CancellationToken.None);
+            _time.Shift(TimeSpan.FromSeconds(1));
+        }
+
+        reader.IsListening.Should().BeTrue();
+        reader.ListenReason.Should().Be(SourceReason.None);
+        _broker.Listens.Should().BeLessThanOrEqualTo(3);
     }
 
     private static async Task Until(Func<bool> condition)
@@ -217,7 +408,21 @@ public class DeclareTests
 
         public SourceReason Refusal { get; set; }
 
+        public Predicate<string> Closed { get; set; } = static _ => false;
+
         public bool IsSilent { get; set; }
+
+        public bool GivesNoChannel { get; set; }
+
+        public SourceReason ListenRefusal { get; set; }
+
+        public int Listens { get; private set; }
+
+        public int Confirms { get; private set; }
+
+        public Action EndListening { get; private set; } = static () => { };
+
+        public Action<ConsumerEvent> SendEvent { get; private set; } = static _ => { };
 
         public string? Stuck { get; set; }
 
@@ -242,9 +447,10 @@ public class DeclareTests
         public Task<(SourceReason Reason, IAmqpConnection? Connection)> ConnectAsync(string vhost, CancellationToken cancellationToken)
         {
             Attempts++;
-            if (Refusal != SourceReason.None)
+            var refusal = Closed(vhost) ? SourceReason.NotFound : Refusal;
+            if (refusal != SourceReason.None)
             {
-                return Task.FromResult((Refusal, (IAmqpConnection?)null));
+                return Task.FromResult((refusal, (IAmqpConnection?)null));
             }
 
             Connections++;
@@ -259,11 +465,22 @@ public class DeclareTests
             public Task<IAmqpChannel?> OpenChannelAsync(CancellationToken cancellationToken)
             {
                 Interlocked.Increment(ref broker._channels);
-                return Task.FromResult<IAmqpChannel?>(new Channel(broker));
+                return Task.FromResult<IAmqpChannel?>(broker.GivesNoChannel ? null : new Channel(broker));
             }
 
-            public Task<SourceReason> ListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken) =>
-                Task.FromResult(SourceReason.NotFound);
+            public Task<SourceReason> ListenAsync(Action<ConsumerEvent> onEvent, CancellationToken cancellationToken)
+            {
+                broker.Listens++;
+                broker.EndListening = () => IsOpen = false;
+                broker.SendEvent = onEvent;
+                return Task.FromResult(broker.ListenRefusal);
+            }
+
+            public Task<SourceReason> ConfirmListeningAsync(CancellationToken cancellationToken)
+            {
+                broker.Confirms++;
+                return Task.FromResult(broker.ListenRefusal);
+            }
 
             public void Abandon()
             {

@@ -91,6 +91,26 @@ public class StandInTests
     }
 
     [Fact]
+    public void Declares_that_come_round_rarely_are_believed_for_three_rounds()
+    {
+        var harness = new BrokerHarness(BrokerHarness.AmqpOnly) { Rotation = TimeSpan.FromSeconds(20) };
+        harness.Declare(("q", BrokerHarness.Found(1, 1)));
+        harness["q"].Should().BeEquivalentTo(new { FreshFor = TimeSpan.FromSeconds(52), StaleAfter = TimeSpan.FromSeconds(60) });
+    }
+
+    [Fact]
+    public void Totals_are_no_fresher_than_the_lists_consumers_in_them()
+    {
+        var harness = new BrokerHarness(ManagementOnly);
+        harness.List(List("q", 1, 1, 9));
+        harness.Wait(20);
+        harness.Totals(Totals("q", 1, 1));
+        harness["q"].FreshFor.Should().Be(TimeSpan.FromSeconds(5));
+        harness.List(List("q", 1, 1, 9));
+        harness["q"].FreshFor.Should().Be(TimeSpan.FromSeconds(12.5));
+    }
+
+    [Fact]
     public void Long_intervals_are_believed_for_three_of_them()
     {
         var slow = BrokerHarness.AmqpOnly with { Interval = TimeSpan.FromSeconds(30) };
@@ -221,6 +241,13 @@ public class StandInTests
         var harness = new BrokerHarness(BrokerHarness.All);
         harness.Sweep(Page);
         harness.Wait(1);
+        var before = harness["q"];
+        harness.Declare(("q", new DeclareAnswer(DeclareResult.NoSuchQueue)));
+        harness["q"].Should().Be(before, "it may be declared anew at this moment");
+        harness.Declare(("q", BrokerHarness.Found(1, 3)));
+        harness.Declare(("q", new DeclareAnswer(DeclareResult.NoSuchQueue)));
+        harness["q"].Presence.Should().Be(QueuePresence.Present);
+        harness.Wait(1);
         harness.Declare(("q", new DeclareAnswer(DeclareResult.NoSuchQueue)));
         harness["q"].Should().BeEquivalentTo(new { Presence = QueuePresence.Absent, Ready = 1L, Unacked = 2L, ObservedAt = harness.Now });
         harness.Current.Fault.Should().BeNull();
@@ -230,25 +257,96 @@ public class StandInTests
     }
 
     [Theory]
-    [InlineData(DeclareResult.Unreachable, SourceReason.QueueUnreachable)]
-    [InlineData(DeclareResult.Refused, SourceReason.Forbidden)]
     [InlineData(DeclareResult.TimedOut, SourceReason.Timeout)]
     [InlineData(DeclareResult.Lost, SourceReason.ConnectionFailed)]
-    internal void Any_other_failure_is_a_fault_and_leaves_the_reading_to_grow_old(DeclareResult result, SourceReason reason)
+    internal void No_answer_at_all_is_a_fault_and_leaves_the_reading_to_grow_old(DeclareResult result, SourceReason reason)
     {
         var harness = new BrokerHarness(BrokerHarness.AmqpOnly);
         harness.Declare(("q", BrokerHarness.Found(3, 1)));
         var before = harness["q"];
+        var sweptAt = harness.Now;
         harness.Wait(21);
 
         var outcome = harness.Declare(("q", new DeclareAnswer(result)));
 
         harness["q"].Should().Be(before);
         harness["q"].IsUsable(harness.Now).Should().BeFalse();
-        outcome.Reason.Should().Be(reason);
+        outcome.Should().BeEquivalentTo(new { Reason = reason, Succeeded = false });
+        harness.Current.LastSuccessAt.Should().Be(sweptAt);
         harness.Current.Fault!.Sentence.Should().StartWith("RabbitMQ connection 'main': the AMQP endpoint at n1:5672 ");
         harness.Declare(("q", BrokerHarness.Found(0, 1)));
         harness.Current.Fault.Should().BeNull();
+    }
+
+    [Theory]
+    [InlineData(DeclareResult.Unreachable, SourceReason.QueueUnreachable)]
+    [InlineData(DeclareResult.Refused, SourceReason.Forbidden)]
+    [InlineData(DeclareResult.TimedOut, SourceReason.Timeout)]
+    internal void One_queue_that_cannot_be_looked_at_is_its_own_fault_and_not_the_connections(DeclareResult result, SourceReason reason)
+    {
+        var harness = new BrokerHarness(BrokerHarness.AmqpOnly);
+        harness.Declare(("bad", BrokerHarness.Found(3, 1)), ("q", BrokerHarness.Found(3, 1)));
+        var before = harness["bad"];
+        harness.Wait(21);
+        harness.Declare(("bad", new DeclareAnswer(result)), ("q", BrokerHarness.Found(3, 1))).Succeeded.Should().BeTrue();
+
+        harness["bad"].Should().Be(before);
+        harness.Current.Fault.Should().BeNull();
+        harness.Current.FaultOf(new QueueName("/", "bad"))!.Reason.Should().Be(reason);
+        harness.Current.FaultOf(new QueueName("/", "q")).Should().BeNull();
+        var sentence = harness.Current.AmqpFault!.Sentence;
+        sentence.Should().StartWith("RabbitMQ connection 'main': the AMQP endpoint at n1:5672 answers, but cannot show everything: queues ").And.EndWith(" (1).");
+
+        // Said without a break, though passes ask for others, until it is well or nobody asks for it any more.
+        harness.Wait(1);
+        harness.Declare(("q", BrokerHarness.Found(3, 1)));
+        harness.Declare();
+        harness.Current.AmqpFault!.Sentence.Should().Be(sentence);
+        harness.Declare(("bad", BrokerHarness.Found(1, 1)));
+        harness.Current.AmqpFault.Should().BeNull();
+        harness.Declare(("bad", new DeclareAnswer(result)), ("q", BrokerHarness.Found(3, 1)));
+        harness.Wait(31);
+        harness.Declare(("q", BrokerHarness.Found(3, 1)));
+        harness.Current.AmqpFault.Should().BeNull();
+        harness.Current.FaultOf(new QueueName("/", "bad")).Should().BeNull();
+    }
+
+    [Fact]
+    public void A_virtual_host_that_is_not_there_is_the_fault_of_those_who_name_it()
+    {
+        var harness = new BrokerHarness(BrokerHarness.AmqpOnly);
+        var found = new DeclareOutcome(new QueueName("/", "q"), BrokerHarness.Found(1, 1), harness.Now);
+        var vhosts = new Dictionary<string, SourceReason>(StringComparer.Ordinal) { ["a"] = SourceReason.NotFound, ["b"] = SourceReason.NotFound };
+        harness.Declare(new DeclarePass(harness.Now, [found], 1, true, vhosts));
+
+        harness.Current.Fault.Should().BeNull();
+        harness.Current.AmqpFault.Should().BeEquivalentTo(new { Reason = SourceReason.NotFound });
+        harness.Current.AmqpFault!.Sentence.Should().EndWith("answers, but cannot show everything: virtual hosts that do not exist or are closed to the user (2).");
+        harness.Current.FaultOf(new QueueName("b", "any"))!.Sentence.Should().EndWith("has no such virtual host, or the user may not use it.");
+
+        // A broker that is not there is another matter, and the virtual hosts are not.
+        harness.Declare(new DeclarePass(harness.Now, [], 1, false, new Dictionary<string, SourceReason>(vhosts, StringComparer.Ordinal) { ["/"] = SourceReason.Timeout }));
+        harness.Current.Fault!.Reason.Should().Be(SourceReason.Timeout);
+        harness.Current.Fault.Sentence.Should().NotContain("more failed");
+    }
+
+    [Fact]
+    public void A_pass_that_asked_for_nothing_says_nothing_about_who_serves()
+    {
+        var harness = new BrokerHarness(ManagementAndAmqp);
+        harness.Totals(Totals("q", 1, 1));
+        harness.Declare();
+        harness.Current.Choice.Consumers.Should().Be(RabbitMqEndpoint.None);
+        harness.Declare(("q", BrokerHarness.Found(1, 1)));
+        harness.Current.Choice.Consumers.Should().Be(RabbitMqEndpoint.Amqp);
+        var sweptAt = harness.Current.LastSuccessAt;
+        harness.Wait(5);
+        harness.Declare(("q", new DeclareAnswer(DeclareResult.TimedOut)));
+        harness.Wait(3);
+        harness.Declare();
+        harness.Totals(SourceReason.Timeout);
+        harness.Current.Choice.Consumers.Should().Be(RabbitMqEndpoint.None);
+        harness.Current.LastSuccessAt.Should().Be(sweptAt + TimeSpan.FromSeconds(8), "the broker is there");
     }
 
     [Fact]
@@ -263,6 +361,37 @@ public class StandInTests
         harness.Current.ListFault!.Sentence.Should().Contain("cannot list queues");
         harness["never"].Presence.Should().Be(QueuePresence.Unobserved);
         new BrokerHarness(BrokerHarness.All).Current.ListFault.Should().BeNull();
+    }
+
+    [Fact]
+    public void Declares_alone_count_as_waiting_what_two_looks_in_a_row_have_seen_where_there_are_consumers()
+    {
+        var harness = new BrokerHarness(BrokerHarness.AmqpOnly);
+        harness.Declare(("q", BrokerHarness.Found(0, 5)));
+        harness.Wait(2);
+        harness.Declare(("q", BrokerHarness.Found(1, 5)));
+        harness["q"].Ready.Should().Be(0, "it may be on its way to one of five idle consumers");
+        harness.Wait(2);
+        harness.Declare(("q", BrokerHarness.Found(7, 5)));
+        harness["q"].Ready.Should().Be(1);
+        harness.Wait(2);
+        harness.Declare(("q", BrokerHarness.Found(9, 0)));
+        harness["q"].Ready.Should().Be(9, "nothing is on its way to nobody");
+    }
+
+    [Theory]
+    [InlineData(3, 0)]
+    [InlineData(60, 3)]
+    public void A_first_look_is_compared_with_what_another_endpoint_said_while_that_is_believed(double age, long ready)
+    {
+        var harness = new BrokerHarness(BrokerHarness.All);
+        harness.Sweep(new PageText("n1").WithInfo().Queue("q", 0, 0, 5).ToString());
+        harness.Sweep(SourceReason.ConnectionRefused);
+        harness.Sweep(SourceReason.ConnectionRefused);
+        harness.Sweep(SourceReason.ConnectionRefused);
+        harness.Wait(age);
+        harness.Declare(("q", BrokerHarness.Found(3, 5)));
+        harness["q"].Should().BeEquivalentTo(new { Ready = ready, Missing = QueueGauges.Unacked });
     }
 
     [Fact]

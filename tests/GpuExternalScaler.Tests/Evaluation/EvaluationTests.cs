@@ -142,17 +142,56 @@ public sealed class EvaluationTests
         detail.Should().StartWith("not_sampled: ").And.Contain("'main'");
     }
 
+    [Fact]
+    public async Task A_deleted_queue_of_a_pattern_is_wanted_no_longer()
+    {
+        var isThere = true;
+        await using var broker = await StartBrokerAsync(() => "# TYPE rabbitmq_detailed_queue_info gauge\n" + (Volatile.Read(ref isThere) ? Lines("images-2") : ""));
+        await using var server = await StartServerAsync(broker, more: "amqp: { url: \"amqp://127.0.0.1:1\" }, ");
+        using var channel = GrpcChannel.ForAddress(server.Urls.First());
+        var client = new ExternalScaler.ExternalScalerClient(channel.CreateCallInvoker());
+        var interest = server.Services.GetRequiredService<BrokerConnections>().All[0].Source.Interest;
+        var pattern = new ScaledObjectRef { Name = "pattern", Namespace = "genai", ScalerMetadata = { ["queueRegex"] = "images.*" } };
+        await UntilAsync(async () => await client.IsActiveAsync(pattern) is not null && interest.Wanted.Count == 2);
+
+        Volatile.Write(ref isThere, false);
+        await UntilAsync(() => Task.FromResult(interest.Wanted.Count == 1));
+        interest.Wanted.Should().ContainSingle().Which.Name.Should().Be("images");
+
+        // Named by somebody it is wanted, there or not.
+        var named = new ScaledObjectRef { Name = "named", Namespace = "genai", ScalerMetadata = { ["queue"] = "images-2" } };
+        await UntilAsync(async () =>
+        {
+            try
+            {
+                await client.IsActiveAsync(named);
+            }
+            catch (RpcException)
+            {
+            }
+
+            return interest.Wanted.Count == 2;
+        });
+    }
+
+    private static string Lines(string name) => $$"""
+        rabbitmq_detailed_queue_messages_ready{vhost="/",queue="{{name}}"} 0
+        rabbitmq_detailed_queue_messages_unacked{vhost="/",queue="{{name}}"} 0
+        rabbitmq_detailed_queue_consumers{vhost="/",queue="{{name}}"} 0
+
+        """;
+
     private static GetMetricsRequest Request() => new()
     {
         MetricName = "gpu-demand",
         ScaledObjectRef = new ScaledObjectRef { Name = "workers", Namespace = "genai", ScalerMetadata = { ["queue"] = "images" } },
     };
 
-    private static async Task<WebApplication> StartServerAsync(WebApplication broker, string vhosts = "")
+    private static async Task<WebApplication> StartServerAsync(WebApplication broker, string vhosts = "", string more = "")
     {
         var yaml = $$"""
             listen: { grpc: "127.0.0.1:0", http: "127.0.0.1:0" }
-            rabbitmq: { main: { metrics: { urls: ["{{broker.Urls.First()}}"] }, interval: 200ms, staleAfter: 5s, vhosts: [{{vhosts}}] } }
+            rabbitmq: { main: { metrics: { urls: ["{{broker.Urls.First()}}"] }, {{more}}interval: 200ms, staleAfter: 5s, vhosts: [{{vhosts}}] } }
             evaluation: { interval: 100ms }
             """;
         var server = ScalerServer.Build(ConfigurationFile.Parse(yaml, out _)!, static logging => logging.ClearProviders());
@@ -160,14 +199,14 @@ public sealed class EvaluationTests
         return server;
     }
 
-    private static async Task<WebApplication> StartBrokerAsync(IEnumerable<string>? moreQueues = null)
+    private static Task<WebApplication> StartBrokerAsync(IEnumerable<string>? moreQueues = null)
     {
-        var more = string.Concat((moreQueues ?? []).Select(static name => $$"""
-            rabbitmq_detailed_queue_messages_ready{vhost="/",queue="{{name}}"} 0
-            rabbitmq_detailed_queue_messages_unacked{vhost="/",queue="{{name}}"} 0
-            rabbitmq_detailed_queue_consumers{vhost="/",queue="{{name}}"} 0
+        var more = string.Concat((moreQueues ?? []).Select(Lines));
+        return StartBrokerAsync(() => more);
+    }
 
-            """));
+    private static async Task<WebApplication> StartBrokerAsync(Func<string> more)
+    {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
@@ -185,7 +224,7 @@ public sealed class EvaluationTests
             # TYPE rabbitmq_detailed_queue_consumers gauge
             rabbitmq_detailed_queue_consumers{vhost="/",queue="images"} 10
 
-            """ + more,
+            """ + more(),
             "text/plain; version=0.0.4"));
         await broker.StartAsync();
         return broker;

@@ -44,4 +44,19 @@ public class LiveWatchTests
     [InlineData(6, 5, false)]
     public void A_workload_that_a_few_more_messages_would_wake(double messages, double threshold, bool near) =>
         LiveWatch.IsNear(messages, threshold).Should().Be(near);
+
+    [Fact]
+    public void A_slot_is_new_once_until_the_marks_are_cleared_or_slots_are_renumbered()
+    {
+        var marks = new SlotMarks();
+        marks.IsNew(3, 0).Should().BeTrue();
+        marks.IsNew(3, 0).Should().BeFalse();
+        marks.IsNew(5000, 0).Should().BeTrue();
+        marks.IsNew(3, 0).Should().BeFalse("room for more changes nothing");
+        marks.IsNew(3, 1).Should().BeTrue();
+        marks.IsNew(3, 1).Should().BeFalse();
+        marks.Clear();
+        marks.IsNew(3, 1).Should().BeTrue();
+        marks.IsNew(4, 1).Should().BeTrue();
+    }
 }

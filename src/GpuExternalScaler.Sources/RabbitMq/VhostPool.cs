@@ -1,0 +1,188 @@
+namespace GpuExternalScaler.Sources.RabbitMq;
+
+/// <summary>
+/// The virtual hosts that are asked over AMQP, each over a connection of its own. Where none are configured triggers name
+/// them, so one that cannot be entered must take nothing from the others: it gives its place up, and is tried again.
+/// </summary>
+internal sealed class VhostPool(RabbitMqConnectionOptions options, IAmqpConnector connector, MonotonicClock clock)
+{
+    /// <summary>Most virtual hosts at once.</summary>
+    internal const int Most = 32;
+
+    /// <summary>Most in one pass that are tried again.</summary>
+    internal const int MostRetries = 4;
+
+    /// <summary>How long one is kept that nobody asks for.</summary>
+    internal static readonly TimeSpan UnusedFor = TimeSpan.FromMinutes(2);
+
+    private const int Many = 100;
+    private static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LastRetry = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan LastRetryOfMany = TimeSpan.FromMinutes(5);
+
+    private readonly Dictionary<string, Place> _places = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Refusal> _refused = new(StringComparer.Ordinal);
+    private DateTimeOffset _now;
+    private int _retries;
+
+    /// <summary>Whether some virtual host is connected.</summary>
+    public bool IsConnected => _places.Values.Any(static place => place.Declarer.IsConnected);
+
+    /// <summary>
+    /// Whether the broker is there and takes the user, be it only to say that it has no such virtual host. Of configured ones
+    /// one must be open.
+    /// </summary>
+    public bool IsReached => IsConnected
+        || (options.Vhosts.Count == 0
+            && _refused.Values.Any(static refusal => refusal.Reason == SourceReason.NotFound)
+            && _places.Values.All(static place => place.Declarer.Reason == SourceReason.None));
+
+    /// <summary>One that is connected.</summary>
+    public string? Connected => _places.FirstOrDefault(static pair => pair.Value.Declarer.IsConnected).Key;
+
+    public VhostDeclarer this[string name] => _places[name].Declarer;
+
+    /// <summary>Whether a virtual host has a place and is connected.</summary>
+    public bool Has(string name) => _places.TryGetValue(name, out var place) && place.Declarer.IsConnected;
+
+    /// <summary>Begins a pass: gives up what nobody has asked for lately.</summary>
+    public void Begin(DateTimeOffset now)
+    {
+        _now = now;
+        _retries = 0;
+        foreach (var (name, place) in _places)
+        {
+            if (now - place.UsedAt > UnusedFor && _places.Count > 1)
+            {
+                place.Declarer.Disconnect();
+                _places.Remove(name);
+            }
+        }
+
+        foreach (var (name, refusal) in _refused)
+        {
+            if (now - refusal.UsedAt > UnusedFor)
+            {
+                _refused.Remove(name);
+            }
+        }
+    }
+
+    /// <summary>Whether a virtual host is one the operator lets us read, and can be asked now. Takes no place for it.</summary>
+    public bool MayUse(string name)
+    {
+        if (_places.ContainsKey(name))
+        {
+            return true;
+        }
+
+        if (!_refused.TryGetValue(name, out var refusal))
+        {
+            return _places.Count < Most && (options.Vhosts.Count == 0 || options.Vhosts.Contains(name, StringComparer.Ordinal));
+        }
+
+        refusal.UsedAt = _now;
+        return _now >= refusal.RetryAt && _retries < MostRetries && _places.Count < Most;
+    }
+
+    /// <summary>The same, and takes a place for it.</summary>
+    /// <param name="name">The virtual host.</param>
+    /// <param name="isGuess">Whether nobody has named it: then it is no fault if it does not exist.</param>
+    public bool TryUse(string name, bool isGuess = false)
+    {
+        if (!MayUse(name))
+        {
+            return false;
+        }
+
+        if (!_places.TryGetValue(name, out var place))
+        {
+            _retries += _refused.ContainsKey(name) ? 1 : 0;
+            _places[name] = place = new Place(new VhostDeclarer(connector, name, clock));
+        }
+
+        place.IsGuess = isGuess;
+        place.UsedAt = _now;
+        return true;
+    }
+
+    /// <summary>
+    /// Ends a pass: those that could not be entered give their places up, unless none could, which is the broker's fault and
+    /// not theirs.
+    /// </summary>
+    public void End()
+    {
+        var isConnected = IsConnected;
+        foreach (var (name, place) in _places)
+        {
+            var declarer = place.Declarer;
+            if (declarer.IsConnected)
+            {
+                _refused.Remove(name);
+            }
+            else if (declarer.Reason == SourceReason.NotFound || (isConnected && declarer.Reason != SourceReason.None))
+            {
+                var delay = _refused.TryGetValue(name, out var before) ? 2 * before.Delay : FirstRetry;
+                var longest = _refused.Count > Many ? LastRetryOfMany : LastRetry;
+                delay = delay < longest ? delay : longest;
+                _refused[name] = new Refusal(declarer.Reason, _now + delay, delay, place.IsGuess) { UsedAt = place.UsedAt };
+                declarer.Disconnect(declarer.Reason);
+                _places.Remove(name);
+            }
+        }
+    }
+
+    /// <summary>Why virtual hosts that somebody wants cannot be asked.</summary>
+    public Dictionary<string, SourceReason> Faults()
+    {
+        var faults = new Dictionary<string, SourceReason>(StringComparer.Ordinal);
+        foreach (var (name, refusal) in _refused)
+        {
+            if (!refusal.IsGuess)
+            {
+                faults[name] = refusal.Reason;
+            }
+        }
+
+        foreach (var (name, place) in _places)
+        {
+            if (place.Declarer.Reason != SourceReason.None)
+            {
+                faults[name] = place.Declarer.Reason;
+            }
+        }
+
+        return faults;
+    }
+
+    /// <summary>Gives every connection up.</summary>
+    public void Abandon()
+    {
+        foreach (var place in _places.Values)
+        {
+            place.Declarer.Disconnect();
+        }
+    }
+
+    private sealed class Place(VhostDeclarer declarer)
+    {
+        public VhostDeclarer Declarer => declarer;
+
+        public DateTimeOffset UsedAt { get; set; }
+
+        public bool IsGuess { get; set; }
+    }
+
+    private sealed class Refusal(SourceReason reason, DateTimeOffset retryAt, TimeSpan delay, bool isGuess)
+    {
+        public SourceReason Reason => reason;
+
+        public DateTimeOffset RetryAt => retryAt;
+
+        public TimeSpan Delay => delay;
+
+        public bool IsGuess => isGuess;
+
+        public DateTimeOffset UsedAt { get; set; }
+    }
+}
