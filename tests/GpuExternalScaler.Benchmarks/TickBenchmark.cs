@@ -1,4 +1,5 @@
 using System.Globalization;
+using Google.Protobuf;
 using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Demo;
 using GpuExternalScaler.Evaluation;
@@ -8,7 +9,6 @@ using GpuExternalScaler.Rpc;
 using GpuExternalScaler.Rpc.Protocol;
 using GpuExternalScaler.Sources;
 using GpuExternalScaler.Sources.RabbitMq;
-using Google.Protobuf;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace GpuExternalScaler.Benchmarks;
