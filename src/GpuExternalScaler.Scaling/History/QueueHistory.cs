@@ -48,7 +48,6 @@ public sealed class QueueHistory
     private long _redeliveredSinceProgress;
     private long _mostUnackedSinceProgress;
     private long _autoAcked;
-    private CounterSample? _lastSample;
     private long _returned;
     private DateTimeOffset _redeliveredAt;
 
@@ -90,32 +89,10 @@ public sealed class QueueHistory
     /// <summary>An independent copy.</summary>
     public QueueHistory Clone()
     {
-        return new QueueHistory
-        {
-            _busy = _busy.Copy(),
-            _counts = _counts.Copy(),
-            _lastGaugeAt = _lastGaugeAt,
-            _lastWaitingAt = _lastWaitingAt,
-            _lastCountersAt = _lastCountersAt,
-            _busyIntegral = _busyIntegral,
-            _lastBusy = _lastBusy,
-            _waitingSamples = _waitingSamples,
-            _queueSetVersion = _queueSetVersion,
-            _countedQueues = _countedQueues,
-            _progressAt = _progressAt,
-            _redelivered = _redelivered,
-            _redeliveredSinceProgress = _redeliveredSinceProgress,
-            _mostUnackedSinceProgress = _mostUnackedSinceProgress,
-            _autoAcked = _autoAcked,
-            _lastSample = _lastSample,
-            _returned = _returned,
-            _redeliveredAt = _redeliveredAt,
-            KnownPrefetch = KnownPrefetch,
-            ObservedPrefetch = ObservedPrefetch,
-            MeasuredServiceTimeSeconds = MeasuredServiceTimeSeconds,
-            ArrivalsPerSecond = ArrivalsPerSecond,
-            CompletionsPerSecond = CompletionsPerSecond,
-        };
+        var copy = (QueueHistory)MemberwiseClone();
+        copy._busy = _busy.Copy();
+        copy._counts = _counts.Copy();
+        return copy;
     }
 
     /// <summary>
@@ -374,20 +351,33 @@ public sealed class QueueHistory
     }
 
     /// <summary>
-    /// Messages that went back to the queue undone and have not been delivered again: what was held less, and waits more,
-    /// without having been published.
+    /// Messages that went back to the queue undone and have not been delivered again: what is held less, was not completed
+    /// or published, and waits more or was delivered again.
     /// </summary>
     private void NoteReturned(in CounterSample sample)
     {
-        if (_counts.Count > 0 && _lastSample is { } last && sample.FirstDeliveries - last.FirstDeliveries is { } delivered)
+        if (_counts.Count == 0 || sample.Queues != _countedQueues)
+        {
+            // What a queue that joins went through before is not its work now.
+            return;
+        }
+
+        var last = _counts.Newest;
+        if (sample.FirstDeliveries - last.FirstDeliveries is { } delivered)
         {
             var unacked = sample.Unacked - last.Unacked;
             var ready = sample.Messages - last.Messages - unacked;
-            var redelivered = (sample.Redelivered ?? 0) - (last.Redelivered ?? 0);
-            _returned += Math.Clamp(ready, 0, Math.Max(0, delivered + redelivered - unacked)) - redelivered;
-        }
+            var redelivered = (sample.Redelivered ?? 0) - (_redelivered ?? 0);
+            var undone = delivered + redelivered - unacked - (sample.Completed - last.Completed);
+            if (sample.Published - last.Published is { } published)
+            {
+                undone = Math.Min(undone, ready + delivered + redelivered - published);
+            }
 
-        _lastSample = sample;
+            // Never more than wait at all.
+            var returned = _returned + Math.Clamp(ready + redelivered, 0, Math.Max(0, undone)) - redelivered;
+            _returned = Math.Max(0, Math.Min(returned, sample.Messages - sample.Unacked));
+        }
     }
 
     private void NoteProgress(in CounterSample sample)

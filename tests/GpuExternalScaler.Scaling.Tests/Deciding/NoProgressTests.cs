@@ -95,6 +95,46 @@ public class NoProgressTests
         queue.Last.ServiceTimeSeconds.Should().BeApproximately(20, 5);
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public void Messages_rejected_back_to_the_queue_do_not_shorten_the_service_time(long rejections)
+    {
+        // 8 at work, 2 a second completed; each is worked on for 4 s in all, and was rejected with requeue before.
+        var workload = new Workload();
+        ScalingDecision decision = default;
+        for (long completed = 100; completed < 700; completed += 4)
+        {
+            workload.After(2);
+            decision = workload.Queue(0, 8, 12)
+                .Counters(8, completed, completed + 8, (completed * (1 + rejections)) + 8, completed * rejections, unacked: 8)
+                .Step();
+        }
+
+        decision.ServiceTimeSeconds.Should().BeApproximately(4, 0.2);
+    }
+
+    [Fact]
+    public void A_queue_that_joins_does_not_bring_its_past_redeliveries_along()
+    {
+        var workload = new Workload().Queue(0, 8, 12, "a").Queue(0, 0, 2, "b");
+        ScalingDecision decision = default;
+        for (long completed = 100; completed < 700; completed += 4)
+        {
+            workload.After(2).Queue(0, 8, 12, "a").Counters(8, completed, completed + 8, completed + 8, 0, unacked: 8, name: "a");
+            if (completed > 400)
+            {
+                workload.Counters(0, 50_000, 50_000, 90_000, 40_000, name: "b");
+            }
+
+            decision = workload.Step();
+            if (completed is > 200 and not (> 400 and < 420))
+            {
+                decision.ServiceTimeSeconds.Should().BeApproximately(4, 0.2, "{0} are completed", completed);
+            }
+        }
+    }
+
     /// <summary>A queue with serial workers, which now and then lose everything they hold.</summary>
     private sealed class Queue(double serviceTime, int consumers)
     {
