@@ -49,6 +49,9 @@ public sealed class QueueHistory
     private long _mostUnackedSinceProgress;
     private long _autoAcked;
     private long _returned;
+
+    // Of the work before it (UTC ticks) not all was seen or done: W is not measured over it.
+    private long _measurableSince;
     private DateTimeOffset _redeliveredAt;
 
     /// <summary>Measured seconds of work in one message, kept through idleness and outages; null before the first.</summary>
@@ -275,6 +278,11 @@ public sealed class QueueHistory
         for (var i = _counts.Count - 2; i >= 0; i--)
         {
             ref readonly var oldest = ref _counts[i];
+            if (oldest.At < _measurableSince)
+            {
+                break;
+            }
+
             var seconds = Seconds(oldest.At, newest.At);
             if (seconds > preferred && found is not null && (seen >= EnoughSeen || seconds > longest))
             {
@@ -386,8 +394,8 @@ public sealed class QueueHistory
         {
             if (_redeliveredSinceProgress > _mostUnackedSinceProgress)
             {
-                // All that was held was lost at least once; no window may reach back over that.
-                _counts.Clear();
+                // All that was held was lost at least once. Arrivals are arrivals all the same.
+                _measurableSince = sample.At.UtcTicks;
             }
 
             _progressAt = sample.At;

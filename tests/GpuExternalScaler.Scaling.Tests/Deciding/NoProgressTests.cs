@@ -115,16 +115,42 @@ public class NoProgressTests
     }
 
     [Fact]
+    public void Rates_go_on_where_workers_reject_back_to_the_queue_faster_than_they_complete()
+    {
+        // A completion every 6 s, and 40 rejections in between: more than is held.
+        var workload = new Workload();
+        ScalingDecision decision = default;
+        var (completed, redelivered, arrived) = (0L, 0L, 0.0);
+        for (var t = 0; t < 600; t += 2)
+        {
+            workload.After(2);
+            arrived += t < 300 ? 1.0 / 3 : 10;
+            completed += t % 6 == 0 ? 1 : 0;
+            redelivered += t % 6 == 0 ? 0 : 20;
+            var messages = 58 + (long)arrived - completed;
+            decision = workload.Queue(messages - 4, 4, 4)
+                .Counters(messages, completed, (long)arrived, 4 + completed + redelivered, redelivered, unacked: 4)
+                .Step();
+            if (t is 298)
+            {
+                decision.ArrivalsPerSecond.Should().BeApproximately(1.0 / 6, 0.15);
+            }
+        }
+
+        decision.ArrivalsPerSecond.Should().BeApproximately(5, 0.5);
+    }
+
+    [Fact]
     public void A_queue_that_joins_does_not_bring_its_past_redeliveries_along()
     {
-        var workload = new Workload().Queue(0, 8, 12, "a").Queue(0, 0, 2, "b");
+        var workload = new Workload();
         ScalingDecision decision = default;
         for (long completed = 100; completed < 700; completed += 4)
         {
             workload.After(2).Queue(0, 8, 12, "a").Counters(8, completed, completed + 8, completed + 8, 0, unacked: 8, name: "a");
             if (completed > 400)
             {
-                workload.Counters(0, 50_000, 50_000, 90_000, 40_000, name: "b");
+                workload.Queue(0, 0, 2, "b").Counters(0, 50_000, 50_000, 90_000, 40_000, name: "b");
             }
 
             decision = workload.Step();
