@@ -68,10 +68,21 @@ public static class DecisionFold
         var history = state.History;
         if (sums.UnackedUnknown)
         {
+            history.NoteUnseenWork(sums.NewestAt);
             history.AddWaiting(sums.NewestAt, sums.Waiting, sums.StaleAfter);
         }
         else
         {
+            if (!sums.ConsumersUnknown)
+            {
+                history.NoteConsumers(sums.NewestAt, sums.Consumers, policy);
+                sums.SetDrainingApart(history);
+                if (sums.Draining > 0)
+                {
+                    history.NoteUnseenWork(sums.NewestAt);
+                }
+            }
+
             // A broker that was silent for so long may have restarted, and what it counted in its last and first seconds is
             // lost: no window may reach across.
             history.AddGauges(sums.NewestAt, sums.Busy, sums.Waiting, snapshot.QueueSetVersion, policy, sums.FreshFor > sums.StaleAfter / 2 ? sums.FreshFor : sums.StaleAfter / 2);
@@ -409,6 +420,13 @@ public static class DecisionFold
             decision = NotBelow(decision, state.LastAnswer.Replicas, state.LastAnswer.IsActive, DecisionReason.CountersStale);
         }
 
+        if (state.HasAnswer && sums.Draining > 0)
+        {
+            // Nothing to grow for, but nobody knows that these workers are those which were asked to leave.
+            var held = (sums.Busy + sums.Draining) * policy.Share / (sums.SlotsPerConsumer(policy) * policy.ConsumersPerReplica);
+            decision = NotBelow(decision, Math.Min(held, state.LastAnswer.Replicas), active: false, DecisionReason.Draining);
+        }
+
         return decision;
     }
 
@@ -446,6 +464,7 @@ public static class DecisionFold
         Consumers = sums.Consumers,
         Busy = sums.Busy,
         Waiting = sums.Waiting,
+        Draining = sums.Draining,
         WaitingAtColdStart = sums.Waiting,
         Saturation = sums.Slots > 0 ? sums.Busy / (double)sums.Slots : 0,
         ColdStart = policy.ColdStart,

@@ -105,6 +105,9 @@ public readonly record struct ScalingDecision
     /// <summary>Messages waiting (Q): ready, and prefetched but not worked on.</summary>
     public long Waiting { get; init; }
 
+    /// <summary>Messages that workers hold which have cancelled their consumers and finish: neither busy nor waiting.</summary>
+    public long Draining { get; init; }
+
     /// <summary>Busy slots ÷ slots, 0 without consumers.</summary>
     public double Saturation { get; init; }
 

@@ -52,6 +52,9 @@ public sealed class QueueHistory
 
     // Of the work before it (UTC ticks) not all was seen or done: W is not measured over it.
     private long _measurableSince;
+    private long _consumers;
+    private long _leavers;
+    private DateTimeOffset _leftAt;
     private DateTimeOffset _redeliveredAt;
 
     /// <summary>Measured seconds of work in one message, kept through idleness and outages; null before the first.</summary>
@@ -161,11 +164,44 @@ public sealed class QueueHistory
     }
 
     /// <summary>
-    /// Learns how many messages a consumer holds, while others wait in the queue: only then is every window full.
+    /// Counts the consumers that leave: their workers finish what they hold. Forgotten when none has left for
+    /// max(2 min, 3·W). To be called before <see cref="AddGauges"/> of the same moment.
+    /// </summary>
+    public void NoteConsumers(DateTimeOffset at, long consumers, ScalingPolicy policy)
+    {
+        if (at <= _lastGaugeAt)
+        {
+            return;
+        }
+
+        if (consumers < _consumers)
+        {
+            _leavers += _consumers - consumers;
+            _leftAt = at;
+        }
+        else if ((at - _leftAt).TotalSeconds >= Patience(policy))
+        {
+            _leavers = 0;
+        }
+
+        _consumers = consumers;
+    }
+
+    /// <summary>Of messages held beyond what consumers can hold, those that consumers which left may hold, so many each.</summary>
+    public long HeldByLeavers(long beyond, long each) => Math.Min(beyond, _leavers > long.MaxValue / each ? long.MaxValue : _leavers * each);
+
+    /// <summary>
+    /// Work goes on that busy slots do not show: no service time is measured over it, nor from what was counted before.
+    /// </summary>
+    public void NoteUnseenWork(DateTimeOffset at) => _measurableSince = Math.Max(_measurableSince, at.UtcTicks);
+
+    /// <summary>
+    /// Learns how many messages a consumer holds, while others wait in the queue: only then is every window full. Not
+    /// while consumers that left may hold some of them.
     /// </summary>
     public void ObservePrefetch(long unacked, long consumers)
     {
-        if (consumers > 0 && WaitingPersists)
+        if (consumers > 0 && _leavers == 0 && WaitingPersists)
         {
             ObservedPrefetch = (int)Math.Clamp((unacked + (consumers / 2)) / consumers, 1, int.MaxValue);
         }
@@ -351,7 +387,7 @@ public sealed class QueueHistory
     /// </summary>
     public bool IsWithoutProgress(ScalingPolicy policy)
     {
-        var patience = Math.Max(8 * policy.MinimumWindow.TotalSeconds, 3 * (MeasuredServiceTimeSeconds ?? policy.ServiceTime?.TotalSeconds ?? 0));
+        var patience = Patience(policy);
         return _progressAt != default
             && (_lastCountersAt - _progressAt).TotalSeconds >= patience
             && (_lastCountersAt - _redeliveredAt).TotalSeconds < patience
@@ -479,6 +515,10 @@ public sealed class QueueHistory
             _autoAcked = (long)newest.AutoAcked - then.AutoAcked;
         }
     }
+
+    /// <summary>max(2 min, 3·W): in so long a time something is completed, or somebody gone has finished.</summary>
+    private double Patience(ScalingPolicy policy) =>
+        Math.Max(8 * policy.MinimumWindow.TotalSeconds, 3 * (MeasuredServiceTimeSeconds ?? policy.ServiceTime?.TotalSeconds ?? 0));
 
     /// <summary>max(15 s, W/2), at most 60 s.</summary>
     public TimeSpan AveragingWindow(ScalingPolicy policy)

@@ -135,6 +135,39 @@ public class DecisionFoldTests
         workload.After(2).Queue(0, 1, 10).Step().Replicas.Should().BeGreaterThan(8);
     }
 
+    [Fact]
+    public void Messages_that_draining_workers_hold_are_not_waiting()
+    {
+        var workload = new Workload { Policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromMinutes(10) } };
+        var before = workload.Queue(0, 10, 10).Known(static q => q with { Prefetch = 1 }).Run(60);
+
+        // Five pods are replaced: the old ones finish what they hold, the new ones take more.
+        workload.Queue(0, 10, 5).Run(10);
+        var during = workload.Queue(0, 15, 10).Run(300);
+
+        during.Should().BeEquivalentTo(new { before.Replicas, Waiting = 0, Draining = 5, Busy = 10 });
+        DecisionText.Describe(during, workload.Now).Should().Contain("5 messages more than the consumers can hold");
+    }
+
+    [Fact]
+    public void Work_of_draining_workers_does_not_let_the_answer_fall_below_it()
+    {
+        var workload = new Workload { Policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromMinutes(10) } };
+        workload.Queue(0, 10, 10).Known(static q => q with { Prefetch = 1 }).Run(60);
+
+        // These may as well be workers that cancel their consumer while they work.
+        workload.Queue(0, 10, 2).Run(300).Should().BeEquivalentTo(new { Replicas = 10.0, Reason = DecisionReason.Draining });
+        workload.Queue(0, 2, 2).Run(120).Replicas.Should().BeApproximately(2 / 0.7, 1e-6);
+    }
+
+    [Fact]
+    public void Messages_beyond_what_consumers_hold_wait_where_none_has_left()
+    {
+        var decision = new Workload().Queue(0, 15, 10).Known(static q => q with { Prefetch = 1 }).Run(60);
+
+        decision.Should().BeEquivalentTo(new { Waiting = 5, Draining = 0, Busy = 10 });
+    }
+
     [Theory]
     [InlineData(4, 1, 10, 40, 1429)] // 4 at once: 40 busy of 40
     [InlineData(4, 1, 10, 28, 1000)]

@@ -109,6 +109,16 @@ public class PartialSourceTests
     }
 
     [Fact]
+    public void What_draining_workers_hold_does_not_teach_a_larger_prefetch()
+    {
+        var workload = new Workload().Queue(500, 100, 10);
+        workload.Run(10);
+
+        workload.Queue(500, 60, 2).Run(110).Prefetch.Should().Be(10);
+        workload.Queue(500, 40, 2).Run(20).Prefetch.Should().Be(20, "nobody takes two minutes to finish");
+    }
+
+    [Fact]
     public void Of_a_single_active_consumer_more_replicas_are_not_asked_for()
     {
         var workload = new Workload().Queue(5000, 1, 3).Known(static q => q with { IsSingleActive = true });
