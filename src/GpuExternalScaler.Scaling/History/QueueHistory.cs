@@ -201,7 +201,7 @@ public sealed class QueueHistory
     /// </summary>
     public void ObservePrefetch(long unacked, long consumers)
     {
-        if (consumers > 0 && _leavers == 0 && WaitingPersists)
+        if (consumers > 0 && consumers == _consumers && _leavers == 0 && WaitingPersists)
         {
             ObservedPrefetch = (int)Math.Clamp((unacked + (consumers / 2)) / consumers, 1, int.MaxValue);
         }
