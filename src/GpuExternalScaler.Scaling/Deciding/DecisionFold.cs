@@ -66,9 +66,14 @@ public static class DecisionFold
         }
 
         var history = state.History;
+        if (sums.UnackedUnknown || (sums.HasAutoAck && !history.HasAutoAcks))
+        {
+            // Nor do the counters tell how much of the work it is that is not seen.
+            history.NoteUnseenWork(sums.NewestAt);
+        }
+
         if (sums.UnackedUnknown)
         {
-            history.NoteUnseenWork(sums.NewestAt);
             history.AddWaiting(sums.NewestAt, sums.Waiting, sums.StaleAfter);
         }
         else

@@ -172,6 +172,35 @@ public class PartialSourceTests
             new { HasAutoAck = true, IsActive = true, Reason = DecisionReason.UnackedUnknown });
     }
 
+    [Theory]
+    [InlineData(-1)] // the source has no such counter
+    [InlineData(0)]
+    public void No_service_time_is_measured_while_consumers_acknowledge_on_delivery_and_the_counters_do_not_tell(long autoAcked)
+    {
+        var workload = new Workload();
+        ScalingDecision decision = default;
+        long completed = 0;
+        for (var t = 0; t < 600; t += 2)
+        {
+            // Of 5 a second one is acknowledged when done; the others' work is never seen.
+            completed += 10;
+            decision = workload.After(t == 0 ? 0 : 2).Queue(0, 2, 10).Known(static q => q with { HasAutoAck = true })
+                .Counters(2, completed, delivered: completed + 2, redelivered: 0, unacked: 2, autoAcked: autoAcked).Step();
+        }
+
+        decision.Should().BeEquivalentTo(new { ServiceTimeSeconds = (double?)null, HasAutoAck = true });
+
+        // Once they are gone, what was completed before does not count.
+        for (var t = 0; t < 60; t += 2)
+        {
+            completed += 2;
+            decision = workload.After(2).Queue(0, 2, 10).Known(static q => q with { HasAutoAck = false })
+                .Counters(2, completed, delivered: completed + 2, redelivered: 0, unacked: 2, autoAcked: autoAcked).Step();
+        }
+
+        decision.ServiceTimeSeconds.Should().BeApproximately(2, 0.1);
+    }
+
     private static QueueReading Amqp(QueueReading reading) => reading with { Missing = QueueGauges.Unacked, Unacked = 0 };
 
     private static long _total;
