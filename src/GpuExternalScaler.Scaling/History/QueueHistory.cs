@@ -29,6 +29,12 @@ public sealed class QueueHistory
     // was completed, it is not a restart.
     private const long RedeliveriesOfEach = 2;
 
+    // Redeliveries must fall into so many quarters of the patience: a burst of them is a rollout that went wrong.
+    private const int RedeliverySpells = 3;
+
+    // Times that most of what is held must have vanished at once for impatience where W is not known.
+    private const int Vanishings = 3;
+
     // More change of busy slots than this share of the completions and ∫B ÷ completions is biased: in a 5× step with
     // 10-minute jobs it would read three times too long.
     private const double MaximumBusyChange = 0.2;
@@ -52,6 +58,11 @@ public sealed class QueueHistory
 
     // Of the work before it (UTC ticks) not all was seen or done: W is not measured over it.
     private long _measurableSince;
+    private long _leftSinceProgress;
+    private long _peakUnacked;
+    private int _vanishings;
+    private int _redeliverySpells;
+    private DateTimeOffset _spellAt;
     private long _consumers;
     private long _leavers;
     private DateTimeOffset _leftAt;
@@ -266,9 +277,9 @@ public sealed class QueueHistory
             TakeOverJoined(point);
         }
 
-        NoteReturned(sample);
+        var left = NoteReturned(sample);
         point = point with { Returned = _returned };
-        NoteProgress(sample);
+        NoteProgress(sample, left, policy);
         _countedQueues = sample.Queues;
         var spacing = policy.MinimumWindow / 16;
         if (_counts.Count >= 2 && point.At - _counts[_counts.Count - 2].At < spacing.Ticks)
@@ -382,70 +393,99 @@ public sealed class QueueHistory
     }
 
     /// <summary>
-    /// Whether workers crash on what they are given: nothing completed for max(2 min, 3·W) while everything that was
-    /// held has come back twice over. A restart of all workers redelivers everything once.
+    /// Whether workers crash on what they are given: nothing completed or rejected for good for max(2 min, 3·W) while
+    /// everything that was held has come back twice over, and not in one burst. A restart of all workers redelivers
+    /// everything once.
     /// </summary>
     public bool IsWithoutProgress(ScalingPolicy policy)
     {
-        var patience = Patience(policy);
+        var patience = ProgressPatience(policy);
         return _progressAt != default
             && (_lastCountersAt - _progressAt).TotalSeconds >= patience
             && (_lastCountersAt - _redeliveredAt).TotalSeconds < patience
+            && _redeliverySpells >= RedeliverySpells
             && _redeliveredSinceProgress > RedeliveriesOfEach * Math.Max(1, _mostUnackedSinceProgress);
     }
 
+    // With W unknown two minutes without a completion may be how the work is, and one broken worker alone may redeliver
+    // while others are at it: then ten, unless most of what is held vanishes again and again.
+    private double ProgressPatience(ScalingPolicy policy) =>
+        MeasuredServiceTimeSeconds is null && policy.ServiceTime is null && _vanishings < Vanishings
+            ? LongestWindows * policy.MaximumWindow.TotalSeconds
+            : Patience(policy);
+
     /// <summary>
-    /// Messages that went back to the queue undone and have not been delivered again: what is held less, was not completed
-    /// or published, and waits more or was delivered again.
+    /// Messages that went back to the queue undone and have not been delivered again: what is held less, was not completed,
+    /// and waits more or was delivered again.
     /// </summary>
-    private void NoteReturned(in CounterSample sample)
+    /// <returns>Messages delivered for the first time that are neither held, completed nor back: rejected for good.</returns>
+    private long NoteReturned(in CounterSample sample)
     {
         if (_counts.Count == 0 || sample.Queues != _countedQueues)
         {
             // What a queue that joins went through before is not its work now.
-            return;
+            return 0;
         }
 
         var last = _counts.Newest;
-        if (sample.FirstDeliveries - last.FirstDeliveries is { } delivered)
+        if (sample.FirstDeliveries - last.FirstDeliveries is not { } delivered)
         {
-            var unacked = sample.Unacked - last.Unacked;
-            var ready = sample.Messages - last.Messages - unacked;
-            var redelivered = (sample.Redelivered ?? 0) - (_redelivered ?? 0);
-            var undone = delivered + redelivered - unacked - (sample.Completed - last.Completed);
-            if (sample.Published - last.Published is { } published)
-            {
-                undone = Math.Min(undone, ready + delivered + redelivered - published);
-            }
-
-            // Never more than wait at all.
-            var returned = _returned + Math.Clamp(ready + redelivered, 0, Math.Max(0, undone)) - redelivered;
-            _returned = Math.Max(0, Math.Min(returned, sample.Messages - sample.Unacked));
+            return 0;
         }
+
+        var unacked = sample.Unacked - last.Unacked;
+        var ready = sample.Messages - last.Messages - unacked;
+        var redelivered = (sample.Redelivered ?? 0) - (_redelivered ?? 0);
+        var left = delivered - unacked - (sample.Completed - last.Completed);
+
+        // Of a backlog that grows nobody can tell which of it came back, so all that may have is taken to: publishes are
+        // counted seconds apart from the gauges. Never more than wait at all.
+        var before = _returned;
+        var returned = before + Math.Clamp(ready + redelivered, 0, Math.Max(0, left + redelivered)) - redelivered;
+        _returned = Math.Max(0, Math.Min(returned, sample.Messages - sample.Unacked));
+        return left - (_returned - before);
     }
 
-    private void NoteProgress(in CounterSample sample)
+    private void NoteProgress(in CounterSample sample, long left, ScalingPolicy policy)
     {
-        if (_counts.Count == 0 || sample.Queues != _countedQueues || sample.Completed > _counts.NewestCompleted)
+        // A message rejected for good is done with too. Gauges and deliveries are some seconds apart: as much as is held.
+        _leftSinceProgress += left;
+        if (_counts.Count == 0 || sample.Queues != _countedQueues || sample.Completed > _counts.NewestCompleted ||
+            _leftSinceProgress > Math.Max(1, _mostUnackedSinceProgress))
         {
             if (_redeliveredSinceProgress > _mostUnackedSinceProgress)
             {
                 // All that was held was lost at least once. Arrivals are arrivals all the same.
-                _measurableSince = sample.At.UtcTicks;
+                _measurableSince = Math.Max(_measurableSince, sample.At.UtcTicks);
             }
 
             _progressAt = sample.At;
             _redeliveredSinceProgress = 0;
             _mostUnackedSinceProgress = 0;
+            _leftSinceProgress = 0;
+            _redeliverySpells = 0;
+            _vanishings = 0;
+            _peakUnacked = 0;
         }
         else if (sample.Redelivered - _redelivered is > 0 and { } redelivered)
         {
             _redeliveredSinceProgress += redelivered;
             _redeliveredAt = sample.At;
+            if (_redeliverySpells == 0 || (sample.At - _spellAt).TotalSeconds >= ProgressPatience(policy) / (RedeliverySpells + 1))
+            {
+                _redeliverySpells++;
+                _spellAt = sample.At;
+            }
         }
 
         _redelivered = sample.Redelivered;
         _mostUnackedSinceProgress = Math.Max(_mostUnackedSinceProgress, sample.Unacked);
+        _peakUnacked = Math.Max(_peakUnacked, sample.Unacked);
+        if (2 * sample.Unacked < _peakUnacked)
+        {
+            _vanishings++;
+            _peakUnacked = sample.Unacked;
+        }
     }
 
     /// <summary>
