@@ -249,14 +249,16 @@ public static class DecisionFold
                 waitingThen = Bounded(Math.Max(0, sums.Waiting + ((lambda - (slots / w)) * coldStart)));
             }
 
-            if (arrivals is { } coming && !sums.HasAutoAck && !history.HasAutoAcks)
-            {
-                // A burst does not go on: never more slots than for what is there and what may still come.
-                loadSlots = Math.Min(loadSlots, Bounded((sums.Busy + sums.Waiting + (coming * coldStart)) / policy.SaturationThreshold));
-            }
-
             // Never more than one slot a message: ten 10-minute jobs are no reason for a hundred GPUs.
             backlogSlots = waitingThen * Math.Min(1, w / Math.Max(policy.EffectiveDrainTime.TotalSeconds, 0.001));
+            if (arrivals is { } coming && !sums.HasAutoAck && !history.HasAutoAcks)
+            {
+                // A burst does not go on, and what waits of it is in both: never more slots than for what is there and
+                // what may still come.
+                var most = Bounded((sums.Busy + sums.Waiting + (coming * coldStart)) / policy.SaturationThreshold);
+                loadSlots = Math.Min(loadSlots, most);
+                backlogSlots = Math.Min(backlogSlots, most - loadSlots);
+            }
         }
         else
         {

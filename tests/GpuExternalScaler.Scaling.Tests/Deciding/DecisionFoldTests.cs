@@ -92,6 +92,26 @@ public class DecisionFoldTests
     }
 
     [Fact]
+    public void A_lump_of_long_jobs_is_not_counted_both_as_load_and_as_backlog()
+    {
+        var workload = new Workload { Policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromMinutes(10) } };
+        ScalingDecision decision = default;
+        for (var t = 0; t < 60; t += 2)
+        {
+            workload.After(2);
+            var messages = t < 54 ? 0 : 100;
+            decision = workload.Queue(messages, 0, 0).Counters(messages, 0).Step();
+
+            // A slot for each that is there or may still come while a replica starts.
+            var most = (messages + (60 * (decision.ArrivalsPerSecond ?? 0))) / 0.7;
+            decision.Replicas.Should().BeLessThanOrEqualTo(most * (1 + 1e-9));
+            (decision.LoadReplicas + decision.BacklogReplicas).Should().BeApproximately(decision.Replicas, 1e-9);
+        }
+
+        decision.ArrivalsPerSecond.Should().BeGreaterThan(1);
+    }
+
+    [Fact]
     public void Ten_ten_minute_jobs_ask_for_ten_slots_and_not_a_hundred()
     {
         var decision = new Workload { Policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromMinutes(10) } }.Queue(10, 0, 0).Step();

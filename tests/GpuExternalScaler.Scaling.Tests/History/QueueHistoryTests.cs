@@ -54,6 +54,19 @@ public class QueueHistoryTests
     }
 
     [Theory]
+    [InlineData(600, 2)]
+    [InlineData(120, 5)]
+    public void Jobs_that_become_a_third_as_long_are_followed_when_the_long_ones_are_done(double serviceTime, double perSecond)
+    {
+        var work = new Work(serviceTime);
+        work.Run(4 * serviceTime + 120, perSecond, 2);
+        work.ServiceTime = serviceTime / 3;
+        work.Run(serviceTime + 100, perSecond, 2);
+
+        work.History.MeasuredServiceTimeSeconds.Should().BeApproximately(serviceTime / 3, serviceTime / 3 * 0.25);
+    }
+
+    [Theory]
     [InlineData(1, 1)]
     [InlineData(0.5, 1)]
     [InlineData(2, 1)]
