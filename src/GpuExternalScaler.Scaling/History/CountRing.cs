@@ -47,7 +47,7 @@ internal struct CountRing
     /// <summary>A point, from 0 for the oldest.</summary>
     public readonly ref readonly CountPoint this[int index] => ref _points![index];
 
-    /// <summary>Adds the newest; when it is full, the older half is thinned out.</summary>
+    /// <summary>Adds the newest; when it is full, one of the older half leaves.</summary>
     public void Add(in WideCounts counts)
     {
         var point = Fit(counts);
@@ -57,7 +57,7 @@ internal struct CountRing
         }
         else if (Count == Capacity)
         {
-            ThinOldestHalf();
+            ThinOut();
         }
 
         _points[Count++] = point;
@@ -116,18 +116,25 @@ internal struct CountRing
         return point;
     }
 
-    // Long jobs need completions from long ago, short ones a fine recent past: keep the newer half as it is and every
-    // second point of the older half, so that 64 points reach as far back as is needed.
-    private void ThinOldestHalf()
+    // Long jobs need completions from long ago, short ones a fine recent past: the newer half stays as it is, and of the
+    // older half goes the point that leaves the smallest gap for its age, so that the gaps grow with age as far back as
+    // there is anything.
+    private void ThinOut()
     {
-        var kept = 0;
-        for (var i = 0; i < Capacity / 2; i += 2)
+        var newest = _points![Count - 1].At;
+        var least = 1;
+        var leastGap = double.PositiveInfinity;
+        for (var i = 1; i < Capacity / 2; i++)
         {
-            _points![kept++] = _points[i];
+            var gap = (_points[i + 1].At - _points[i - 1].At) / (double)(newest - _points[i].At);
+            if (gap < leastGap)
+            {
+                (least, leastGap) = (i, gap);
+            }
         }
 
-        Array.Copy(_points!, Capacity / 2, _points!, kept, Capacity / 2);
-        Count = kept + (Capacity / 2);
+        Count--;
+        Array.Copy(_points, least + 1, _points, least, Count - least);
     }
 
     /// <summary>What the points' counters are counted from.</summary>
