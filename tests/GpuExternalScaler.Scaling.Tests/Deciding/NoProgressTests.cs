@@ -191,6 +191,17 @@ public class NoProgressTests
     }
 
     [Fact]
+    public void A_cap_on_growth_leaves_room_for_a_worker_beside_the_one_that_is_killed()
+    {
+        var queue = new Queue(serviceTime: 4, consumers: 1);
+        queue.Run(180, perSecond: 0.2);
+        queue.CrashEvery = 6;
+        queue.Run(300, perSecond: 0).Reason.Should().Be(DecisionReason.NoProgress);
+
+        queue.Run(300, perSecond: 1).Replicas.Should().BeGreaterThanOrEqualTo(2);
+    }
+
+    [Fact]
     public void A_cap_on_growth_ends_when_counters_are_stale()
     {
         var queue = Looping();
@@ -220,6 +231,29 @@ public class NoProgressTests
         queue.Run(110, perSecond: 1).Reason.Should().Be(DecisionReason.NoProgress);
         queue.Run(20, perSecond: 1).Replicas.Should().BeGreaterThan(20);
         queue.Last.Reason.Should().NotBe(DecisionReason.NoProgress);
+    }
+
+    [Fact]
+    public void A_crash_while_a_backlog_drains_does_not_shorten_the_service_time()
+    {
+        var queue = new Queue(serviceTime: 20, consumers: 40);
+        queue.Run(300, perSecond: 3);
+        queue.CrashOnce();
+        for (var t = 0; t < 200; t += 10)
+        {
+            queue.Run(10, perSecond: 0.5).ServiceTimeSeconds.Should().BeInRange(15, 32, "work that was lost took time too");
+        }
+    }
+
+    [Fact]
+    public void Deliveries_out_of_a_backlog_are_no_arrivals()
+    {
+        var queue = new Queue(serviceTime: 4, consumers: 8);
+        queue.Run(300, perSecond: 4);
+        queue.Run(60, perSecond: 0);
+
+        queue.Ready.Should().BeGreaterThan(100);
+        queue.Last.ArrivalsPerSecond.Should().BeLessThan(0.2);
     }
 
     [Theory]

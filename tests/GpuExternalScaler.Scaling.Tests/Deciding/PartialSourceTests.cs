@@ -45,6 +45,25 @@ public class PartialSourceTests
     }
 
     [Fact]
+    public void One_look_without_consumers_does_not_take_away_a_fleet_whose_work_is_not_seen()
+    {
+        var workload = new Workload().Queue(0, 0, 16).Known(Amqp);
+        var before = workload.Run(60);
+
+        workload.After(2).Queue(0, 0, 0).Known(Amqp).Step().Should().BeEquivalentTo(new { before.Replicas, IsActive = true });
+        workload.After(2).Queue(0, 0, 16).Known(Amqp).Step().Should().BeEquivalentTo(new { before.Replicas, IsActive = true });
+    }
+
+    [Fact]
+    public void A_list_of_which_one_queue_is_read_without_unacknowledged_does_not_shrink()
+    {
+        var workload = new Workload().Queue(0, 10, 16, "a").Queue(0, 10, 16, "b");
+        var before = workload.Run(60);
+
+        workload.Queue(0, 0, 16, "a").Queue(0, 0, 16, "b").Known(Amqp, "b").Run(600).Replicas.Should().BeGreaterThanOrEqualTo(before.Replicas);
+    }
+
+    [Fact]
     public void A_source_that_changes_to_one_without_unacknowledged_and_back_never_lowers_the_answer_in_between()
     {
         var workload = new Workload().Queue(0, 10, 16);
@@ -162,6 +181,28 @@ public class PartialSourceTests
         AutoAck(workload, 120, perSecond: 1, policy).Replicas.Should().BeApproximately(4 / 0.7, 0.1);
         AutoAck(workload, 60, perSecond: 0, policy).Should().BeEquivalentTo(new { Value = 1, IsActive = true });
         AutoAck(workload, 300, perSecond: 0, policy).IsActive.Should().BeFalse();
+    }
+
+    [Fact]
+    public void Work_acknowledged_on_delivery_that_takes_longer_than_deliveries_are_counted_over_is_held()
+    {
+        var workload = new Workload();
+        var policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromSeconds(300) };
+        var busy = AutoAck(workload, 120, perSecond: 1, policy, consumers: 300);
+
+        AutoAck(workload, 600, perSecond: 0, policy, consumers: 300).Replicas.Should().BeGreaterThanOrEqualTo(busy.Replicas);
+        AutoAck(workload, 400, perSecond: 0, policy, consumers: 300).IsActive.Should().BeFalse();
+    }
+
+    [Fact]
+    public void Work_acknowledged_on_delivery_outlives_the_look_that_tells_of_its_consumers()
+    {
+        var workload = new Workload();
+        var busy = AutoAck(workload, 120, perSecond: 5, policy: null);
+
+        // Neither the flag nor a consumer: both are read on schedules of their own.
+        AutoAck(workload, 4, perSecond: 0, policy: null, told: false, consumers: 0).Should().BeEquivalentTo(new { busy.Replicas, IsActive = true });
+        AutoAck(workload, 4, perSecond: 5, policy: null).Replicas.Should().BeGreaterThanOrEqualTo(busy.Replicas);
     }
 
     [Fact]
