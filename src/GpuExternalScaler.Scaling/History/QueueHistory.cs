@@ -5,7 +5,7 @@ namespace GpuExternalScaler.Scaling.History;
 /// <summary>
 /// What has been seen of one set of queues: busy time, arrivals, completions, service time. It belongs to the queues
 /// and not to the policy of a workload, so it is handed on when metadata is edited. Bounded: two rings that grow to
-/// 64 points each, together 4.8 kB; the second stays empty where nothing counts.
+/// 64 points each, together 4.6 kB; the second stays empty where nothing counts.
 /// </summary>
 public sealed class QueueHistory
 {
