@@ -23,6 +23,14 @@ internal static class Machine
         return TimeSpan.FromSeconds((double)ticks / TicksPerSecond);
     }
 
+    /// <summary>Processor time of the calling thread.</summary>
+    public static TimeSpan ThreadCpu()
+    {
+        const int ThreadCpuClock = 3;
+        _ = GetTime(ThreadCpuClock, out var time);
+        return TimeSpan.FromSeconds(time.Seconds) + TimeSpan.FromMicroseconds(time.Nanoseconds / 1000.0);
+    }
+
     /// <summary>Bytes of a field of /proc/PID/status, such as VmRSS or VmHWM.</summary>
     public static long Memory(int processId, string field = "VmRSS")
     {
@@ -71,4 +79,15 @@ internal static class Machine
     [DllImport("libc", EntryPoint = "sched_setaffinity")]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static extern int SetAffinity(int processId, nint size, ref ulong mask);
+
+    [DllImport("libc", EntryPoint = "clock_gettime")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern int GetTime(int clock, out Timespec time);
+
+    [StructLayout(LayoutKind.Sequential)]
+    private readonly struct Timespec
+    {
+        public readonly long Seconds;
+        public readonly long Nanoseconds;
+    }
 }

@@ -6,6 +6,7 @@ using GpuExternalScaler.Benchmarks;
     ("rpc", "unary calls beside a grpc-go server [--rounds 5 --seconds 5 --streams 1000 --concurrency 64 --method GetMetrics --warmup 30 --against FOLDER-OF-ANOTHER-BUILD --variant VARIABLE=VALUE]", RpcBenchmark.RunAsync),
     ("scale", "reading a RabbitMQ with many queues, beside one request for each [--queues 1200 --seconds 30]", ScaleBenchmark.RunAsync),
     ("many", "evaluation and memory with very many workloads [--workloads 10000 --queues 2000 --seconds 240 --against FOLDER-OF-ANOTHER-BUILD]", ManyWorkloadsBenchmark.RunAsync),
+    ("tick", "processor time, allocations and bytes held of the evaluation loop and the page alone [--workloads 10000 --queues 2000 --sweeps 150]", TickBenchmark.RunAsync),
     ("freshness", "time from a burst until KEDA can know [--runs 30 --connection 'amqp: { url: {amqp}, username: {user}, passwordFile: {passwordFile} }']", FreshnessBenchmark.RunAsync),
     ("hostile", "peers that mean ill [--count 1000000 --streams 100000 --halves 2000 --connections 10000 --only workloads|metadata|streams|unread|halves|connections --program FOLDER-OF-ANOTHER-BUILD]", HostileBenchmark.RunAsync),
 ];

@@ -66,12 +66,28 @@ public static class DecisionFold
         }
 
         var history = state.History;
+        if (sums.UnackedUnknown || (sums.HasAutoAck && !history.HasAutoAcks))
+        {
+            // Nor do the counters tell how much of the work it is that is not seen.
+            history.NoteUnseenWork(sums.NewestAt);
+        }
+
         if (sums.UnackedUnknown)
         {
             history.AddWaiting(sums.NewestAt, sums.Waiting, sums.StaleAfter);
         }
         else
         {
+            if (!sums.ConsumersUnknown)
+            {
+                history.NoteConsumers(sums.NewestAt, sums.Consumers, policy);
+                sums.SetDrainingApart(history);
+                if (sums.Draining > 0)
+                {
+                    history.NoteUnseenWork(sums.NewestAt);
+                }
+            }
+
             // A broker that was silent for so long may have restarted, and what it counted in its last and first seconds is
             // lost: no window may reach across.
             history.AddGauges(sums.NewestAt, sums.Busy, sums.Waiting, snapshot.QueueSetVersion, policy, sums.FreshFor > sums.StaleAfter / 2 ? sums.FreshFor : sums.StaleAfter / 2);
@@ -233,14 +249,16 @@ public static class DecisionFold
                 waitingThen = Bounded(Math.Max(0, sums.Waiting + ((lambda - (slots / w)) * coldStart)));
             }
 
-            if (arrivals is { } coming && !sums.HasAutoAck && !history.HasAutoAcks)
-            {
-                // A burst does not go on: never more slots than for what is there and what may still come.
-                loadSlots = Math.Min(loadSlots, Bounded((sums.Busy + sums.Waiting + (coming * coldStart)) / policy.SaturationThreshold));
-            }
-
             // Never more than one slot a message: ten 10-minute jobs are no reason for a hundred GPUs.
             backlogSlots = waitingThen * Math.Min(1, w / Math.Max(policy.EffectiveDrainTime.TotalSeconds, 0.001));
+            if (arrivals is { } coming && !sums.HasAutoAck && !history.HasAutoAcks)
+            {
+                // A burst does not go on, and what waits of it is in both: never more slots than for what is there and
+                // what may still come.
+                var most = Bounded((sums.Busy + sums.Waiting + (coming * coldStart)) / policy.SaturationThreshold);
+                loadSlots = Math.Min(loadSlots, most);
+                backlogSlots = Math.Min(backlogSlots, most - loadSlots);
+            }
         }
         else
         {
@@ -409,6 +427,13 @@ public static class DecisionFold
             decision = NotBelow(decision, state.LastAnswer.Replicas, state.LastAnswer.IsActive, DecisionReason.CountersStale);
         }
 
+        if (state.HasAnswer && sums.Draining > 0)
+        {
+            // Nothing to grow for, but nobody knows that these workers are those which were asked to leave.
+            var held = (sums.Busy + sums.Draining) * policy.Share / (sums.SlotsPerConsumer(policy) * policy.ConsumersPerReplica);
+            decision = NotBelow(decision, Math.Min(held, state.LastAnswer.Replicas), active: false, DecisionReason.Draining);
+        }
+
         return decision;
     }
 
@@ -446,6 +471,7 @@ public static class DecisionFold
         Consumers = sums.Consumers,
         Busy = sums.Busy,
         Waiting = sums.Waiting,
+        Draining = sums.Draining,
         WaitingAtColdStart = sums.Waiting,
         Saturation = sums.Slots > 0 ? sums.Busy / (double)sums.Slots : 0,
         ColdStart = policy.ColdStart,

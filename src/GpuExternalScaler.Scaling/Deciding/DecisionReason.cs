@@ -61,6 +61,11 @@ public enum DecisionReason : byte
     /// Capped: messages come back again and again and none is completed, so more replicas would only crash too.
     /// </summary>
     NoProgress,
+
+    /// <summary>
+    /// Held: workers that have cancelled their consumers still hold messages; for these the answer neither grows nor falls.
+    /// </summary>
+    Draining,
 }
 
 /// <summary>The stable names of <see cref="DecisionReason"/>.</summary>
@@ -70,7 +75,7 @@ public static class DecisionReasons
     [
         "not_sampled", "source_stale", "queue_missing", "stream_unsupported", "idle", "consumer_saturation",
         "offered_load", "backlog", "service_time_unknown", "job_messages", "holding", "partial_readings",
-        "counters_stale", "recovering", "unacked_unknown", "single_active_consumer", "no_progress",
+        "counters_stale", "recovering", "unacked_unknown", "single_active_consumer", "no_progress", "draining",
     ];
 
     /// <summary>All reasons, in order.</summary>

@@ -39,6 +39,7 @@ public static class DecisionText
             DecisionReason.UnackedUnknown => $"{seen}: nobody can tell how many messages are being worked on: not below {Number(decision.FloorReplicas)} replicas",
             DecisionReason.SingleActiveConsumer => $"{seen}: one consumer of the queue works at a time (single active consumer), so more than {Number(decision.Replicas)} replicas would not help",
             DecisionReason.NoProgress => $"{seen}: messages come back to the queue again and again and none is completed, as when one of them crashes its worker: not above {Number(decision.Replicas)} replicas",
+            DecisionReason.Draining => $"{seen}: not below {Number(decision.FloorReplicas)} replicas while workers without a consumer hold messages",
             _ => decision.Reason.Code(),
         };
 
@@ -54,6 +55,11 @@ public static class DecisionText
         if ((decision.Missing & QueueGauges.Unacked) != QueueGauges.None)
         {
             caveats += "; the broker is read over AMQP, which does not count unacknowledged messages";
+        }
+
+        if (decision.Draining > 0)
+        {
+            caveats += string.Create(CultureInfo.InvariantCulture, $"; {decision.Draining} messages more than the consumers can hold are taken to be with workers that are finishing");
         }
 
         if ((decision.Missing & QueueGauges.Consumers) != QueueGauges.None)

@@ -17,6 +17,12 @@ internal ref struct QueueSums
     public long Slots;
     public long Busy;
     public long Waiting;
+
+    /// <summary>Messages held beyond what the consumers there are can hold (C·p), where p is known.</summary>
+    public long Beyond;
+
+    /// <summary>Those of them that workers hold which have cancelled their consumers; not in <see cref="Waiting"/>.</summary>
+    public long Draining;
     public bool AnyFresh;
 
     /// <summary>Whether every queue's figures are fresh, so that the sum may lower the answer.</summary>
@@ -215,6 +221,13 @@ internal ref struct QueueSums
         Slots > 0 && SingleActive == 0 && !ConsumersUnknown ? Slots / (double)Consumers
         : LeastSlotsPerConsumer > 0 ? LeastSlotsPerConsumer : policy.SlotsPerConsumer(Prefetch);
 
+    /// <summary>Takes what workers hold that are finishing out of what waits: nobody else can have it.</summary>
+    public void SetDrainingApart(QueueHistory history)
+    {
+        Draining = history.HeldByLeavers(Beyond, Prefetch is > 0 and { } each ? each : int.MaxValue);
+        Waiting -= Draining;
+    }
+
     private void AddGauges(in QueueReading queue, ScalingPolicy policy, QueueHistory history)
     {
         var ready = Plausible(queue.Ready);
@@ -229,8 +242,8 @@ internal ref struct QueueSums
             // As many as it takes to hold what is held. Idle ones are not seen, and not counting them errs upwards.
             ConsumersUnknown = true;
             var window = prefetch ?? history.ObservedPrefetch ?? 0;
-            var held = window > 0 ? window : slotsPerConsumer;
-            consumers = (unacked + held - 1) / held;
+            var each = window > 0 ? window : slotsPerConsumer;
+            consumers = (unacked + each - 1) / each;
         }
 
         if (queue.IsSingleActive)
@@ -261,6 +274,10 @@ internal ref struct QueueSums
         // B = min(U, C·m); what is prefetched beyond that is still waiting (prefetch 10, one worked on at a time).
         Busy += Math.Min(unacked, slots);
         Waiting += ready + Math.Max(0, unacked - slots);
+        if (prefetch is > 0 and { } held && queue.Has(QueueGauges.Consumers))
+        {
+            Beyond += Math.Max(0, unacked - (consumers * held));
+        }
     }
 
     // Garbage in one figure must not overflow a sum into its opposite. A billion is beyond every queue.

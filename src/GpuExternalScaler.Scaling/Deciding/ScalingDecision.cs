@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using GpuExternalScaler.Scaling.Readings;
 
 namespace GpuExternalScaler.Scaling.Deciding;
@@ -35,10 +36,18 @@ public enum PrefetchSource : byte
 /// One decision about one workload, with the numbers it rests on, so that it explains itself. Numbers and codes
 /// only; <see cref="DecisionText"/> makes sentences when somebody asks.
 /// </summary>
+[StructLayout(LayoutKind.Auto)]
 public readonly record struct ScalingDecision
 {
     /// <summary>Replicas of the answer per unit of the metric: KEDA's target is the constant 100 (K16).</summary>
     public const long Target = 100;
+
+    // Kept twice for each workload, so instants are without offsets and what is not known takes no space of its own.
+    private readonly long _decidedAt;
+    private readonly long _observedAt;
+    private readonly Optional _arrivalsPerSecond;
+    private readonly Optional _completionsPerSecond;
+    private readonly Optional _serviceTimeSeconds;
 
     /// <summary>Why the decision is what it is; says also whether there is one at all.</summary>
     public DecisionReason Reason { get; init; }
@@ -59,10 +68,18 @@ public readonly record struct ScalingDecision
     public long Value => ToValue(Replicas);
 
     /// <summary>When the decision was made.</summary>
-    public DateTimeOffset DecidedAt { get; init; }
+    public DateTimeOffset DecidedAt
+    {
+        get => new(_decidedAt, TimeSpan.Zero);
+        init => _decidedAt = value.UtcTicks;
+    }
 
     /// <summary>When the oldest gauge it rests on was observed.</summary>
-    public DateTimeOffset ObservedAt { get; init; }
+    public DateTimeOffset ObservedAt
+    {
+        get => new(_observedAt, TimeSpan.Zero);
+        init => _observedAt = value.UtcTicks;
+    }
 
     /// <summary>Queues that were added up.</summary>
     public int Queues { get; init; }
@@ -88,20 +105,35 @@ public readonly record struct ScalingDecision
     /// <summary>Messages waiting (Q): ready, and prefetched but not worked on.</summary>
     public long Waiting { get; init; }
 
+    /// <summary>Messages that workers hold which have cancelled their consumers and finish: neither busy nor waiting.</summary>
+    public long Draining { get; init; }
+
     /// <summary>Busy slots ÷ slots, 0 without consumers.</summary>
     public double Saturation { get; init; }
 
     /// <summary>Arrivals in 1/s (λ), or null when not known.</summary>
-    public double? ArrivalsPerSecond { get; init; }
+    public double? ArrivalsPerSecond
+    {
+        get => _arrivalsPerSecond.Value;
+        init => _arrivalsPerSecond = new Optional(value);
+    }
 
     /// <summary>Completions in 1/s, or null when not known.</summary>
-    public double? CompletionsPerSecond { get; init; }
+    public double? CompletionsPerSecond
+    {
+        get => _completionsPerSecond.Value;
+        init => _completionsPerSecond = new Optional(value);
+    }
 
     /// <summary>Whether arrivals are only a lower bound, because nothing counts completions (T4).</summary>
     public bool ArrivalsAreLowerBound { get; init; }
 
     /// <summary>Seconds of work in one message (W), or null when not known.</summary>
-    public double? ServiceTimeSeconds { get; init; }
+    public double? ServiceTimeSeconds
+    {
+        get => _serviceTimeSeconds.Value;
+        init => _serviceTimeSeconds = new Optional(value);
+    }
 
     /// <summary>Where the service time came from.</summary>
     public ServiceTimeSource ServiceTimeSource { get; init; }
@@ -149,4 +181,14 @@ public readonly record struct ScalingDecision
 
     // A Kubernetes quantity holds any int64, but 100 × 10 million replicas is beyond every cluster and still exact in a double.
     private const long MaximumValue = 1_000_000_000;
+
+    /// <summary>A number that is finite where it is known. Its default is unknown: the bits are those of a NaN, inverted.</summary>
+    private readonly record struct Optional
+    {
+        private readonly long _bits;
+
+        public Optional(double? value) => _bits = value is { } known ? ~BitConverter.DoubleToInt64Bits(known) : 0;
+
+        public double? Value => _bits == 0 ? null : BitConverter.Int64BitsToDouble(~_bits);
+    }
 }

@@ -4,12 +4,11 @@ namespace GpuExternalScaler.Scaling.History;
 
 /// <summary>
 /// What has been seen of one set of queues: busy time, arrivals, completions, service time. It belongs to the queues
-/// and not to the policy of a workload, so it is handed on when metadata is edited. Fixed size: two rings, about 6 kB.
+/// and not to the policy of a workload, so it is handed on when metadata is edited. Bounded: two rings that grow to
+/// 64 points each, together 4.6 kB; the second stays empty where nothing counts.
 /// </summary>
 public sealed class QueueHistory
 {
-    private const int RingSize = 64;
-
     // Fewer completions than this and the service time would be noise (decision.md, Quantities).
     private const long MinimumCompletions = 20;
 
@@ -30,14 +29,18 @@ public sealed class QueueHistory
     // was completed, it is not a restart.
     private const long RedeliveriesOfEach = 2;
 
+    // Redeliveries must fall into so many quarters of the patience: a burst of them is a rollout that went wrong.
+    private const int RedeliverySpells = 3;
+
+    // Times that most of what is held must have vanished at once for impatience where W is not known.
+    private const int Vanishings = 3;
+
     // More change of busy slots than this share of the completions and ∫B ÷ completions is biased: in a 5× step with
     // 10-minute jobs it would read three times too long.
     private const double MaximumBusyChange = 0.2;
 
-    private readonly BusyPoint[] _busy = new BusyPoint[RingSize];
-    private readonly CountPoint[] _counts = new CountPoint[RingSize];
-    private int _busyCount;
-    private int _countsCount;
+    private BusyRing _busy;
+    private CountRing _counts;
     private DateTimeOffset _lastGaugeAt;
     private DateTimeOffset _lastWaitingAt;
     private DateTimeOffset _lastCountersAt;
@@ -51,8 +54,18 @@ public sealed class QueueHistory
     private long _redeliveredSinceProgress;
     private long _mostUnackedSinceProgress;
     private long _autoAcked;
-    private CounterSample? _lastSample;
     private long _returned;
+
+    // Of the work before it (UTC ticks) not all was seen or done: W is not measured over it.
+    private long _measurableSince;
+    private long _leftSinceProgress;
+    private long _peakUnacked;
+    private int _vanishings;
+    private int _redeliverySpells;
+    private DateTimeOffset _spellAt;
+    private long _consumers;
+    private long _leavers;
+    private DateTimeOffset _leftAt;
     private DateTimeOffset _redeliveredAt;
 
     /// <summary>Measured seconds of work in one message, kept through idleness and outages; null before the first.</summary>
@@ -93,34 +106,9 @@ public sealed class QueueHistory
     /// <summary>An independent copy.</summary>
     public QueueHistory Clone()
     {
-        var copy = new QueueHistory
-        {
-            _busyCount = _busyCount,
-            _countsCount = _countsCount,
-            _lastGaugeAt = _lastGaugeAt,
-            _lastWaitingAt = _lastWaitingAt,
-            _lastCountersAt = _lastCountersAt,
-            _busyIntegral = _busyIntegral,
-            _lastBusy = _lastBusy,
-            _waitingSamples = _waitingSamples,
-            _queueSetVersion = _queueSetVersion,
-            _countedQueues = _countedQueues,
-            _progressAt = _progressAt,
-            _redelivered = _redelivered,
-            _redeliveredSinceProgress = _redeliveredSinceProgress,
-            _mostUnackedSinceProgress = _mostUnackedSinceProgress,
-            _autoAcked = _autoAcked,
-            _lastSample = _lastSample,
-            _returned = _returned,
-            _redeliveredAt = _redeliveredAt,
-            KnownPrefetch = KnownPrefetch,
-            ObservedPrefetch = ObservedPrefetch,
-            MeasuredServiceTimeSeconds = MeasuredServiceTimeSeconds,
-            ArrivalsPerSecond = ArrivalsPerSecond,
-            CompletionsPerSecond = CompletionsPerSecond,
-        };
-        _busy.CopyTo(copy._busy, 0);
-        _counts.CopyTo(copy._counts, 0);
+        var copy = (QueueHistory)MemberwiseClone();
+        copy._busy = _busy.Copy();
+        copy._counts = _counts.Copy();
         return copy;
     }
 
@@ -134,7 +122,7 @@ public sealed class QueueHistory
         {
             // Other queues: rates start anew; W stays.
             _queueSetVersion = queueSetVersion;
-            _countsCount = 0;
+            _counts.Clear();
         }
 
         AddWaiting(at, waiting, maximumGap);
@@ -145,8 +133,8 @@ public sealed class QueueHistory
 
         if (_lastGaugeAt == default || at - _lastGaugeAt > maximumGap)
         {
-            _busyCount = 0;
-            _countsCount = 0;
+            _busy.Clear();
+            _counts.Clear();
 
             // What arrived before the gap says nothing about now.
             ArrivalsPerSecond = null;
@@ -160,23 +148,17 @@ public sealed class QueueHistory
 
         _lastGaugeAt = at;
         _lastBusy = busy;
-        var point = new BusyPoint(at, _busyIntegral, busy);
+        var point = new BusyPoint(at.UtcTicks, _busyIntegral, busy);
 
         // Sweeps shorter than a quarter of a second in tests must not push the window out of the ring.
-        var spacing = policy.MaximumWindow / (RingSize - 4);
-        if (_busyCount >= 2 && at - _busy[_busyCount - 2].At < spacing)
+        var spacing = policy.MaximumWindow / (BusyRing.Capacity - 4);
+        if (_busy.Count >= 2 && point.At - _busy[_busy.Count - 2].At < spacing.Ticks)
         {
-            _busy[_busyCount - 1] = point;
+            _busy[_busy.Count - 1] = point;
             return;
         }
 
-        if (_busyCount == RingSize)
-        {
-            Array.Copy(_busy, 1, _busy, 0, RingSize - 1);
-            _busyCount--;
-        }
-
-        _busy[_busyCount++] = point;
+        _busy.Add(point);
     }
 
     /// <summary>
@@ -193,11 +175,44 @@ public sealed class QueueHistory
     }
 
     /// <summary>
-    /// Learns how many messages a consumer holds, while others wait in the queue: only then is every window full.
+    /// Counts the consumers that leave: their workers finish what they hold. Forgotten when none has left for
+    /// max(2 min, 3·W). To be called before <see cref="AddGauges"/> of the same moment.
+    /// </summary>
+    public void NoteConsumers(DateTimeOffset at, long consumers, ScalingPolicy policy)
+    {
+        if (at <= _lastGaugeAt)
+        {
+            return;
+        }
+
+        if (consumers < _consumers)
+        {
+            _leavers += _consumers - consumers;
+            _leftAt = at;
+        }
+        else if ((at - _leftAt).TotalSeconds >= Patience(policy))
+        {
+            _leavers = 0;
+        }
+
+        _consumers = consumers;
+    }
+
+    /// <summary>Of messages held beyond what consumers can hold, those that consumers which left may hold, so many each.</summary>
+    public long HeldByLeavers(long beyond, long each) => Math.Min(beyond, _leavers > long.MaxValue / each ? long.MaxValue : _leavers * each);
+
+    /// <summary>
+    /// Work goes on that busy slots do not show: no service time is measured over it, nor from what was counted before.
+    /// </summary>
+    public void NoteUnseenWork(DateTimeOffset at) => _measurableSince = Math.Max(_measurableSince, at.UtcTicks);
+
+    /// <summary>
+    /// Learns how many messages a consumer holds, while others wait in the queue: only then is every window full. Not
+    /// while consumers that left may hold some of them.
     /// </summary>
     public void ObservePrefetch(long unacked, long consumers)
     {
-        if (consumers > 0 && WaitingPersists)
+        if (consumers > 0 && consumers == _consumers && _leavers == 0 && WaitingPersists)
         {
             ObservedPrefetch = (int)Math.Clamp((unacked + (consumers / 2)) / consumers, 1, int.MaxValue);
         }
@@ -206,30 +221,31 @@ public sealed class QueueHistory
     /// <summary>Busy slots on average over the newest <paramref name="window"/>, or over what there is of it.</summary>
     public double AverageBusy(TimeSpan window)
     {
-        if (_busyCount < 2)
+        if (_busy.Count < 2)
         {
             return _lastBusy;
         }
 
-        var newest = _busy[_busyCount - 1];
-        var from = newest.At - window;
-        for (var i = _busyCount - 2; i >= 0; i--)
+        ref readonly var newest = ref _busy[_busy.Count - 1];
+        var from = newest.At - window.Ticks;
+        for (var i = _busy.Count - 2; i >= 0; i--)
         {
-            if (_busy[i].At > from && i > 0)
+            ref readonly var start = ref _busy[i];
+            if (start.At > from && i > 0)
             {
                 continue;
             }
 
-            var start = _busy[i];
-            if (start.At < from)
+            var (at, integral) = (start.At, start.Integral);
+            if (at < from)
             {
                 // Inside a segment the integral is as good as straight.
-                var next = _busy[i + 1];
-                var part = (from - start.At) / (next.At - start.At);
-                start = new BusyPoint(from, start.Integral + (part * (next.Integral - start.Integral)), start.Busy);
+                ref readonly var next = ref _busy[i + 1];
+                integral += Part(from, start.At, next.At) * (next.Integral - start.Integral);
+                at = from;
             }
 
-            return Math.Max(0, (newest.Integral - start.Integral) / (newest.At - start.At).TotalSeconds);
+            return Math.Max(0, (newest.Integral - integral) / Seconds(at, newest.At));
         }
 
         return _lastBusy;
@@ -248,36 +264,31 @@ public sealed class QueueHistory
         }
 
         _lastCountersAt = sample.At;
-        if (_countsCount > 0 && sample.Completed < _counts[_countsCount - 1].Completed)
+        if (_counts.Count > 0 && sample.Completed < _counts.NewestCompleted)
         {
             // The source starts counting anew only when it forgot the queue.
-            _countsCount = 0;
+            _counts.Clear();
         }
 
         var (busyIntegral, busy) = BusyAt(sample.At);
-        var point = CountPoint.Of(sample, busyIntegral, busy);
-        if (_countsCount > 0 && sample.Queues != _countedQueues)
+        var point = WideCounts.Of(sample, busyIntegral, busy);
+        if (_counts.Count > 0 && sample.Queues != _countedQueues)
         {
             TakeOverJoined(point);
         }
 
-        NoteReturned(sample);
+        var left = NoteReturned(sample);
         point = point with { Returned = _returned };
-        NoteProgress(sample);
+        NoteProgress(sample, left, policy);
         _countedQueues = sample.Queues;
         var spacing = policy.MinimumWindow / 16;
-        if (_countsCount >= 2 && point.At - _counts[_countsCount - 2].At < spacing)
+        if (_counts.Count >= 2 && point.At - _counts[_counts.Count - 2].At < spacing.Ticks)
         {
-            _counts[_countsCount - 1] = point;
+            _counts.ReplaceNewest(point);
         }
         else
         {
-            if (_countsCount == RingSize)
-            {
-                ThinOldestHalf();
-            }
-
-            _counts[_countsCount++] = point;
+            _counts.Add(point);
         }
 
         RenewRates(policy);
@@ -296,7 +307,7 @@ public sealed class QueueHistory
     /// </remarks>
     public void RenewServiceTime(ScalingPolicy policy)
     {
-        if (_countsCount < 2 || _redeliveredSinceProgress > 0)
+        if (_counts.Count < 2 || _redeliveredSinceProgress > 0)
         {
             // Work that was lost is not service time: wait for the next completion.
             return;
@@ -305,25 +316,35 @@ public sealed class QueueHistory
         var preferred = Math.Max(policy.MaximumWindow.TotalSeconds, 2 * (MeasuredServiceTimeSeconds ?? 0));
         var longest = LongestWindows * policy.MaximumWindow.TotalSeconds;
         var statisticsInterval = policy.MinimumWindow.TotalSeconds / 3;
-        var newest = _counts[_countsCount - 1];
+        var halfWindow = policy.MaximumWindow.TotalSeconds / 2;
+        ref readonly var newest = ref _counts[_counts.Count - 1];
         double? found = null;
         var seen = 0.0;
         double low = 0;
         var high = double.PositiveInfinity;
-        for (var i = _countsCount - 2; i >= 0; i--)
+        for (var i = _counts.Count - 2; i >= 0; i--)
         {
-            var oldest = _counts[i];
-            var workedOn = WorkedOn(oldest, newest);
-            var seconds = (newest.At - oldest.At).TotalSeconds;
+            ref readonly var oldest = ref _counts[i];
+            if (oldest.At < _measurableSince)
+            {
+                break;
+            }
+
+            var seconds = Seconds(oldest.At, newest.At);
             if (seconds > preferred && found is not null && (seen >= EnoughSeen || seconds > longest))
             {
                 break;
             }
 
+            if (seconds < halfWindow)
+            {
+                continue;
+            }
+
+            var workedOn = WorkedOn(oldest, newest);
             if (workedOn < MinimumCompletions ||
-                Math.Abs(newest.Busy - oldest.Busy) > MaximumBusyChange * workedOn ||
-                newest.AutoAcked - oldest.AutoAcked > MaximumAutoAcked * workedOn ||
-                seconds < policy.MaximumWindow.TotalSeconds / 2 ||
+                Math.Abs((long)newest.Busy - oldest.Busy) > MaximumBusyChange * workedOn ||
+                (long)newest.AutoAcked - oldest.AutoAcked > MaximumAutoAcked * workedOn ||
                 IsMostlyRecent(i, statisticsInterval, workedOn))
             {
                 continue;
@@ -359,10 +380,10 @@ public sealed class QueueHistory
     /// </summary>
     private bool IsMostlyRecent(int oldest, double statisticsInterval, long workedOn)
     {
-        var newest = _counts[_countsCount - 1];
-        for (var i = _countsCount - 2; i > oldest; i--)
+        ref readonly var newest = ref _counts[_counts.Count - 1];
+        for (var i = _counts.Count - 2; i > oldest; i--)
         {
-            if ((newest.At - _counts[i].At).TotalSeconds >= statisticsInterval)
+            if (Seconds(_counts[i].At, newest.At) >= statisticsInterval)
             {
                 return WorkedOn(_counts[i], newest) > MostlyRecent * workedOn;
             }
@@ -372,57 +393,99 @@ public sealed class QueueHistory
     }
 
     /// <summary>
-    /// Whether workers crash on what they are given: nothing completed for max(2 min, 3·W) while everything that was
-    /// held has come back twice over. A restart of all workers redelivers everything once.
+    /// Whether workers crash on what they are given: nothing completed or rejected for good for max(2 min, 3·W) while
+    /// everything that was held has come back twice over, and not in one burst. A restart of all workers redelivers
+    /// everything once.
     /// </summary>
     public bool IsWithoutProgress(ScalingPolicy policy)
     {
-        var patience = Math.Max(8 * policy.MinimumWindow.TotalSeconds, 3 * (MeasuredServiceTimeSeconds ?? policy.ServiceTime?.TotalSeconds ?? 0));
+        var patience = ProgressPatience(policy);
         return _progressAt != default
             && (_lastCountersAt - _progressAt).TotalSeconds >= patience
             && (_lastCountersAt - _redeliveredAt).TotalSeconds < patience
+            && _redeliverySpells >= RedeliverySpells
             && _redeliveredSinceProgress > RedeliveriesOfEach * Math.Max(1, _mostUnackedSinceProgress);
     }
 
+    // With W unknown two minutes without a completion may be how the work is, and one broken worker alone may redeliver
+    // while others are at it: then ten, unless most of what is held vanishes again and again.
+    private double ProgressPatience(ScalingPolicy policy) =>
+        MeasuredServiceTimeSeconds is null && policy.ServiceTime is null && _vanishings < Vanishings
+            ? LongestWindows * policy.MaximumWindow.TotalSeconds
+            : Patience(policy);
+
     /// <summary>
-    /// Messages that went back to the queue undone and have not been delivered again: what was held less, and waits more,
-    /// without having been published.
+    /// Messages that went back to the queue undone and have not been delivered again: what is held less, was not completed,
+    /// and waits more or was delivered again.
     /// </summary>
-    private void NoteReturned(in CounterSample sample)
+    /// <returns>Messages delivered for the first time that are neither held, completed nor back: rejected for good.</returns>
+    private long NoteReturned(in CounterSample sample)
     {
-        if (_countsCount > 0 && _lastSample is { } last && sample.FirstDeliveries - last.FirstDeliveries is { } delivered)
+        if (_counts.Count == 0 || sample.Queues != _countedQueues)
         {
-            var unacked = sample.Unacked - last.Unacked;
-            var ready = sample.Messages - last.Messages - unacked;
-            var redelivered = (sample.Redelivered ?? 0) - (last.Redelivered ?? 0);
-            _returned += Math.Clamp(ready, 0, Math.Max(0, delivered + redelivered - unacked)) - redelivered;
+            // What a queue that joins went through before is not its work now.
+            return 0;
         }
 
-        _lastSample = sample;
+        var last = _counts.Newest;
+        if (sample.FirstDeliveries - last.FirstDeliveries is not { } delivered)
+        {
+            return 0;
+        }
+
+        var unacked = sample.Unacked - last.Unacked;
+        var ready = sample.Messages - last.Messages - unacked;
+        var redelivered = (sample.Redelivered ?? 0) - (_redelivered ?? 0);
+        var left = delivered - unacked - (sample.Completed - last.Completed);
+
+        // Of a backlog that grows nobody can tell which of it came back, so all that may have is taken to: publishes are
+        // counted seconds apart from the gauges. Never more than wait at all.
+        var before = _returned;
+        var returned = before + Math.Clamp(ready + redelivered, 0, Math.Max(0, left + redelivered)) - redelivered;
+        _returned = Math.Max(0, Math.Min(returned, sample.Messages - sample.Unacked));
+        return left - (_returned - before);
     }
 
-    private void NoteProgress(in CounterSample sample)
+    private void NoteProgress(in CounterSample sample, long left, ScalingPolicy policy)
     {
-        if (_countsCount == 0 || sample.Queues != _countedQueues || sample.Completed > _counts[_countsCount - 1].Completed)
+        // A message rejected for good is done with too. Gauges and deliveries are some seconds apart: as much as is held.
+        _leftSinceProgress += left;
+        if (_counts.Count == 0 || sample.Queues != _countedQueues || sample.Completed > _counts.NewestCompleted ||
+            _leftSinceProgress > Math.Max(1, _mostUnackedSinceProgress))
         {
             if (_redeliveredSinceProgress > _mostUnackedSinceProgress)
             {
-                // All that was held was lost at least once; no window may reach back over that.
-                _countsCount = 0;
+                // All that was held was lost at least once. Arrivals are arrivals all the same.
+                _measurableSince = Math.Max(_measurableSince, sample.At.UtcTicks);
             }
 
             _progressAt = sample.At;
             _redeliveredSinceProgress = 0;
             _mostUnackedSinceProgress = 0;
+            _leftSinceProgress = 0;
+            _redeliverySpells = 0;
+            _vanishings = 0;
+            _peakUnacked = 0;
         }
         else if (sample.Redelivered - _redelivered is > 0 and { } redelivered)
         {
             _redeliveredSinceProgress += redelivered;
             _redeliveredAt = sample.At;
+            if (_redeliverySpells == 0 || (sample.At - _spellAt).TotalSeconds >= ProgressPatience(policy) / (RedeliverySpells + 1))
+            {
+                _redeliverySpells++;
+                _spellAt = sample.At;
+            }
         }
 
         _redelivered = sample.Redelivered;
         _mostUnackedSinceProgress = Math.Max(_mostUnackedSinceProgress, sample.Unacked);
+        _peakUnacked = Math.Max(_peakUnacked, sample.Unacked);
+        if (2 * sample.Unacked < _peakUnacked)
+        {
+            _vanishings++;
+            _peakUnacked = sample.Unacked;
+        }
     }
 
     /// <summary>
@@ -432,14 +495,14 @@ public sealed class QueueHistory
     /// </summary>
     private static long WorkedOn(in CountPoint then, in CountPoint now)
     {
-        var completed = now.Completed - then.Completed;
-        if (now.FirstDeliveries < 0 || then.FirstDeliveries < 0)
+        var completed = (long)now.Completed - then.Completed;
+        if (Difference(then.FirstDeliveries, now.FirstDeliveries) is not { } delivered)
         {
             return completed;
         }
 
-        var unacked = now.Unacked - then.Unacked;
-        var left = now.FirstDeliveries - then.FirstDeliveries - unacked - (now.Returned - then.Returned);
+        var unacked = (long)now.Unacked - then.Unacked;
+        var left = delivered - unacked - ((long)now.Returned - then.Returned);
 
         // Deliveries and gauges are some seconds apart: a small surplus is that and nothing else.
         return left - completed > Math.Max(MinimumCompletions, completed / 4) ? left : completed;
@@ -447,10 +510,10 @@ public sealed class QueueHistory
 
     private void RenewRates(ScalingPolicy policy)
     {
-        var newest = _counts[_countsCount - 1];
-        var window = AveragingWindow(policy);
+        ref readonly var newest = ref _counts[_counts.Count - 1];
+        var window = AveragingWindow(policy).Ticks;
         var start = -1;
-        for (var i = _countsCount - 2; i >= 0; i--)
+        for (var i = _counts.Count - 2; i >= 0; i--)
         {
             start = i;
             if (newest.At - _counts[i].At >= window)
@@ -460,28 +523,28 @@ public sealed class QueueHistory
         }
 
         // Two readings a moment apart say more about the broker's statistics interval than about arrivals.
-        if (start < 0 || newest.At - _counts[start].At < policy.MinimumWindow / 3)
+        if (start < 0 || newest.At - _counts[start].At < (policy.MinimumWindow / 3).Ticks)
         {
             return;
         }
 
-        var then = _counts[start];
-        var seconds = (newest.At - then.At).TotalSeconds;
-        var completed = newest.Completed - then.Completed;
+        ref readonly var then = ref _counts[start];
+        var seconds = Seconds(then.At, newest.At);
+        var completed = (long)newest.Completed - then.Completed;
 
         // T4: what came in is what is there now, less what was, plus what left. Expired and purged messages make this
         // too low, a retry loop through a dead-letter exchange nets nothing: hence the larger of three accounts.
-        double arrived = newest.Messages - then.Messages + completed;
-        if (newest.Published >= 0 && then.Published >= 0)
+        double arrived = (long)newest.Messages - then.Messages + completed;
+        if (Difference(then.Published, newest.Published) is { } published)
         {
-            arrived = Math.Max(arrived, newest.Published - then.Published);
+            arrived = Math.Max(arrived, published);
         }
 
-        if (newest.FirstDeliveries >= 0 && then.FirstDeliveries >= 0)
+        if (Difference(then.FirstDeliveries, newest.FirstDeliveries) is { } delivered)
         {
             // Deliveries out of a backlog that was there are no arrivals.
-            var ready = newest.Messages - newest.Unacked - (then.Messages - then.Unacked);
-            arrived = Math.Max(arrived, newest.FirstDeliveries - then.FirstDeliveries + Math.Min(0, ready));
+            var ready = (long)newest.Messages - newest.Unacked - ((long)then.Messages - then.Unacked);
+            arrived = Math.Max(arrived, delivered + Math.Min(0, ready));
         }
 
         ArrivalsPerSecond = Math.Max(0, arrived) / seconds;
@@ -489,9 +552,13 @@ public sealed class QueueHistory
         if (completed > 0)
         {
             // Consumers do not change their ways by having nothing to do.
-            _autoAcked = newest.AutoAcked - then.AutoAcked;
+            _autoAcked = (long)newest.AutoAcked - then.AutoAcked;
         }
     }
+
+    /// <summary>max(2 min, 3·W): in so long a time something is completed, or somebody gone has finished.</summary>
+    private double Patience(ScalingPolicy policy) =>
+        Math.Max(8 * policy.MinimumWindow.TotalSeconds, 3 * (MeasuredServiceTimeSeconds ?? policy.ServiceTime?.TotalSeconds ?? 0));
 
     /// <summary>max(15 s, W/2), at most 60 s.</summary>
     public TimeSpan AveragingWindow(ScalingPolicy policy)
@@ -506,18 +573,20 @@ public sealed class QueueHistory
     /// </summary>
     private (double Integral, long Busy) BusyAt(DateTimeOffset at)
     {
-        if (_busyCount == 0 || at >= _lastGaugeAt)
+        if (_busy.Count == 0 || at >= _lastGaugeAt)
         {
             return (_busyIntegral + ((at - _lastGaugeAt).TotalSeconds * _lastBusy), _lastBusy);
         }
 
-        for (var i = _busyCount - 2; i >= 0; i--)
+        var ticks = at.UtcTicks;
+        for (var i = _busy.Count - 2; i >= 0; i--)
         {
-            if (_busy[i].At <= at)
+            ref readonly var before = ref _busy[i];
+            if (before.At <= ticks)
             {
-                var next = _busy[i + 1];
-                var part = (at - _busy[i].At) / (next.At - _busy[i].At);
-                return (_busy[i].Integral + (part * (next.Integral - _busy[i].Integral)), part < 0.5 ? _busy[i].Busy : next.Busy);
+                ref readonly var next = ref _busy[i + 1];
+                var part = Part(ticks, before.At, next.At);
+                return (before.Integral + (part * (next.Integral - before.Integral)), part < 0.5 ? before.Busy : next.Busy);
             }
         }
 
@@ -529,62 +598,34 @@ public sealed class QueueHistory
     /// is neither arrivals nor completions. The one interval in which it happened is taken to have gone on as before,
     /// by shifting all earlier points to where they would then have been.
     /// </summary>
-    private void TakeOverJoined(in CountPoint point)
+    private void TakeOverJoined(in WideCounts point)
     {
-        var last = _counts[_countsCount - 1];
-        var seconds = (point.At - last.At).TotalSeconds;
+        var last = _counts.Newest;
+        var seconds = Seconds(last.At, point.At);
         var completed = (long)Math.Round((CompletionsPerSecond ?? 0) * seconds);
         var arrived = (long)Math.Round((ArrivalsPerSecond ?? 0) * seconds);
-        var messagesShift = point.Messages - last.Messages - (arrived - completed);
-        var completedShift = point.Completed - last.Completed - completed;
-        var autoAckedShift = point.AutoAcked - last.AutoAcked;
-        var unackedShift = point.Unacked - last.Unacked;
-        for (var i = 0; i < _countsCount; i++)
-        {
-            ref var then = ref _counts[i];
-            then = then with
-            {
-                Messages = then.Messages + messagesShift,
-                Unacked = then.Unacked + unackedShift,
-                Completed = then.Completed + completedShift,
-                AutoAcked = then.AutoAcked + autoAckedShift,
-                Published = Shifted(then.Published, last.Published, point.Published),
-                FirstDeliveries = Shifted(then.FirstDeliveries, last.FirstDeliveries, point.FirstDeliveries),
-            };
-        }
+        _counts.Shift(new WideCounts(
+            At: 0,
+            BusyIntegral: 0,
+            Busy: 0,
+            Messages: point.Messages - last.Messages - (arrived - completed),
+            Unacked: point.Unacked - last.Unacked,
+            Completed: point.Completed - last.Completed - completed,
+            AutoAcked: point.AutoAcked - last.AutoAcked,
+            Published: Joined(last.Published, point.Published),
+            FirstDeliveries: Joined(last.FirstDeliveries, point.FirstDeliveries),
+            Returned: 0));
 
-        long Shifted(long then, long before, long now) => then < 0 || before < 0 || now < 0 ? -1 : then + now - before - arrived;
+        long? Joined(long? before, long? now) => now - before - arrived;
     }
 
-    // Long jobs need completions from long ago, short ones a fine recent past: keep the newer half as it is and every
-    // second point of the older half, so that 64 points reach as far back as is needed.
-    private void ThinOldestHalf()
-    {
-        var kept = 0;
-        for (var i = 0; i < RingSize / 2; i += 2)
-        {
-            _counts[kept++] = _counts[i];
-        }
+    private static double Seconds(long from, long to) => new TimeSpan(to - from).TotalSeconds;
 
-        for (var i = RingSize / 2; i < RingSize; i++)
-        {
-            _counts[kept++] = _counts[i];
-        }
+    // As TimeSpan divides: both as doubles.
+    private static double Part(long at, long from, long to) => (at - from) / (double)(to - from);
 
-        _countsCount = kept;
-    }
-
-    private readonly record struct BusyPoint(DateTimeOffset At, double Integral, long Busy);
-
-    // Nullables and instants with offsets would double the ring; −1 is a counter that is not known.
-    private readonly record struct CountPoint(
-        DateTime At, long Messages, long Unacked, long Completed, long AutoAcked, long Published, long FirstDeliveries, double BusyIntegral, long Busy)
-    {
-        public long Returned { get; init; }
-
-        public static CountPoint Of(in CounterSample sample, double busyIntegral, long busy) => new(
-            sample.At.UtcDateTime, sample.Messages, sample.Unacked, sample.Completed, sample.AutoAcked, sample.Published ?? -1, sample.FirstDeliveries ?? -1, busyIntegral, busy);
-    }
+    private static long? Difference(int then, int now) =>
+        then == CountPoint.Unknown || now == CountPoint.Unknown ? null : (long)now - then;
 }
 
 /// <summary>Counters of a set of queues at one moment, added up; null where a counter is not known.</summary>

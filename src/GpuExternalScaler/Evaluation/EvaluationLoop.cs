@@ -22,7 +22,8 @@ internal sealed class EvaluationLoop(
     private static readonly TimeSpan AskedRecently = TimeSpan.FromMinutes(2);
     // Real time whatever the clock: it is the processor's that is budgeted.
     private readonly MatchingBudget _matching = new(TimeProvider.System);
-    private readonly Dictionary<(string Connection, int Slot), double> _shares = [];
+    // By slot, of each connection; it is compared by reference, as a record would be by all its options.
+    private readonly Dictionary<BrokerConnection, double[]> _shares = new(ReferenceEqualityComparer.Instance);
     private QueueReading[] _buffer = new QueueReading[16];
     private DateTimeOffset _sharesAt;
     private DateTimeOffset _expiredAt;
@@ -131,7 +132,7 @@ internal sealed class EvaluationLoop(
         var state = new WorkloadState(_histories.Take(key));
         _histories.Put(key, state.History, now);
         logger.WorkloadRegistered(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId, workload.Connection!.Name);
-        return new WorkloadEvaluation(state, new QueueBinding(workload.Trigger.Queues, workload.Trigger.Vhost));
+        return new WorkloadEvaluation(key, state, new QueueBinding(workload.Trigger.Queues, workload.Trigger.Vhost));
     }
 
     private void Forgotten(Workload workload, DateTimeOffset now)
@@ -147,22 +148,39 @@ internal sealed class EvaluationLoop(
     {
         if (workload.Evaluation is { } evaluation)
         {
-            _histories.Put(KeyOf(workload), evaluation.State.History, now);
+            _histories.Put(evaluation.Key, evaluation.State.History, now);
         }
     }
 
     private void CompareShares(DateTimeOffset now)
     {
-        _shares.Clear();
+        foreach (var connection in connections.All)
+        {
+            var count = connection.Source.Current.Count;
+            if (_shares.TryGetValue(connection, out var shares) && shares.Length >= count)
+            {
+                Array.Clear(shares);
+            }
+            else
+            {
+                _shares[connection] = new double[count + (count / 4)];
+            }
+        }
+
         foreach (var workload in registry.All)
         {
             // A trigger that was edited leaves its old self behind until that is forgotten; nobody asks it any more.
             var wanted = workload.OpenStreams > 0 || now - workload.LastAskedAt <= AskedRecently;
             if (wanted && workload is { Evaluation: { } evaluation, Connection: { } connection })
             {
+                var shares = _shares[connection];
                 foreach (var slot in evaluation.Queues.Slots)
                 {
-                    System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrAddDefault(_shares, (connection.Name, slot), out _) += slot < 0 ? 0 : workload.Policy.Share;
+                    // Slots found since are counted the next time.
+                    if ((uint)slot < (uint)shares.Length)
+                    {
+                        shares[slot] += workload.Policy.Share;
+                    }
                 }
             }
         }
@@ -175,9 +193,10 @@ internal sealed class EvaluationLoop(
             }
 
             double most = 0;
+            var shares = _shares[connection];
             foreach (var slot in evaluation.Queues.Slots)
             {
-                most = Math.Max(most, _shares.GetValueOrDefault((connection.Name, slot)));
+                most = Math.Max(most, (uint)slot < (uint)shares.Length ? shares[slot] : 0);
             }
 
             // Thirds add up to a little more than one.

@@ -1,5 +1,6 @@
 using System.Net;
 using GpuExternalScaler.Configuration;
+using GpuExternalScaler.Observability.Exposition;
 using GpuExternalScaler.Rpc;
 using GpuExternalScaler.Scaling.Deciding;
 using GpuExternalScaler.Scaling.Policy;
@@ -18,12 +19,22 @@ internal readonly record struct WorkloadKey(string Namespace, string Name, strin
 }
 
 /// <summary>A decision as RPCs, pages and metrics see it: immutable, swapped in whole.</summary>
-/// <param name="Number">Counts the workload's decisions; answers with the same number agree.</param>
-/// <param name="Decision">The decision.</param>
-/// <param name="ValidUntil">When it may no longer be given out, whatever the reason that no newer one came.</param>
-/// <param name="Fault">What was wrong with the source when it was made, or null.</param>
-internal sealed record PublishedDecision(long Number, ScalingDecision Decision, DateTimeOffset ValidUntil, SourceFault? Fault)
+internal sealed class PublishedDecision(long number, in ScalingDecision decision, DateTimeOffset validUntil, SourceFault? fault)
 {
+    private readonly ScalingDecision _decision = decision;
+
+    /// <summary>Counts the workload's decisions; answers with the same number agree.</summary>
+    public long Number { get; } = number;
+
+    /// <summary>The decision, by reference: it is 25 words long.</summary>
+    public ref readonly ScalingDecision Decision => ref _decision;
+
+    /// <summary>When it may no longer be given out, whatever the reason that no newer one came.</summary>
+    public DateTimeOffset ValidUntil { get; } = validUntil;
+
+    /// <summary>What was wrong with the source when it was made, or null.</summary>
+    public SourceFault? Fault { get; } = fault;
+
     /// <summary>Whether the workload is active and no consumer exists: KEDA may not have heard (K22).</summary>
     public bool WakesFromZero => Decision is { IsDecided: true, IsActive: true, Consumers: 0 };
 }
@@ -42,6 +53,7 @@ internal sealed class Workload
     public Workload(TriggerMetadata trigger, PolicyOverrides defaults, BrokerConnection? connection, DateTimeOffset now)
     {
         Key = WorkloadKey.Of(trigger);
+        Labels = LabelSet.Of(("namespace", Key.Namespace), ("scaled_object", Key.Name), ("trigger", Key.TriggerId));
         Trigger = trigger;
         Connection = connection;
         Policy = trigger.Policy.ApplyTo(defaults.ApplyTo(ScalingPolicy.Default));
@@ -49,6 +61,9 @@ internal sealed class Workload
     }
 
     public WorkloadKey Key { get; }
+
+    /// <summary>The labels of its series.</summary>
+    public LabelSet Labels { get; }
 
     public TriggerMetadata Trigger { get; }
 

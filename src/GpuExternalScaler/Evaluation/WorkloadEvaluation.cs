@@ -3,8 +3,11 @@ using GpuExternalScaler.Scaling.Deciding;
 namespace GpuExternalScaler.Evaluation;
 
 /// <summary>What the evaluation loop keeps for a workload.</summary>
-internal sealed class WorkloadEvaluation(WorkloadState state, QueueBinding queues)
+internal sealed class WorkloadEvaluation(HistoryKey key, WorkloadState state, QueueBinding queues)
 {
+    /// <summary>Where its history is remembered.</summary>
+    public HistoryKey Key { get; } = key;
+
     /// <summary>The fold's state.</summary>
     public WorkloadState State { get; } = state;
 

@@ -23,22 +23,26 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnection
     private static readonly MetricFamily Reason = MetricFamily.Gauge("gpu_scaler_workload_reason", "1 for the reason of the newest decision.");
 
     // Families outside, workloads inside: a family's samples must stay together.
-    private static readonly (MetricFamily Family, Func<PublishedDecision, DateTimeOffset, double?> Value)[] OfDecisions =
+    private static readonly (MetricFamily Family, Figure Value)[] OfDecisions =
     [
-        (MetricFamily.Gauge("gpu_scaler_workload_decided", "1 if there is an answer, 0 if it is Unavailable."), static (p, _) => p.Decision.IsDecided ? 1 : 0),
-        (MetricFamily.Gauge("gpu_scaler_workload_decision_age_seconds", "Time since the newest decision.", "seconds"), static (p, now) => (now - p.Decision.DecidedAt).TotalSeconds),
-        (MetricFamily.Gauge("gpu_scaler_workload_replicas_needed", "Replicas needed, as a real number; KEDA is told 100 times this."), static (p, _) => Decided(p, static d => d.Replicas)),
-        (MetricFamily.Gauge("gpu_scaler_workload_active", "1 if the workload is active, else 0."), static (p, _) => Decided(p, static d => d.IsActive ? 1 : 0)),
-        (MetricFamily.Gauge("gpu_scaler_workload_saturation_replicas", "Replicas asked for by busy consumers."), static (p, _) => Decided(p, static d => d.SaturationReplicas)),
-        (MetricFamily.Gauge("gpu_scaler_workload_load_replicas", "Replicas asked for by arrivals times service time."), static (p, _) => Decided(p, static d => d.LoadReplicas)),
-        (MetricFamily.Gauge("gpu_scaler_workload_backlog_replicas", "Replicas asked for by what waits."), static (p, _) => Decided(p, static d => d.BacklogReplicas)),
-        (MetricFamily.Gauge("gpu_scaler_workload_messages_ready", "Messages ready, over all queues of the workload."), static (p, _) => Decided(p, static d => d.Ready)),
-        (MetricFamily.Gauge("gpu_scaler_workload_messages_unacked", "Messages unacknowledged, likewise."), static (p, _) => Decided(p, static d => Known(d, QueueGauges.Unacked, d.Unacked))),
-        (MetricFamily.Gauge("gpu_scaler_workload_consumers", "Consumers, likewise."), static (p, _) => Decided(p, static d => Known(d, QueueGauges.Consumers, d.Consumers))),
-        (MetricFamily.Gauge("gpu_scaler_workload_saturation_ratio", "Busy slots divided by slots.", "ratio"), static (p, _) => Decided(p, static d => Known(d, QueueGauges.Unacked | QueueGauges.Consumers, d.Saturation))),
-        (MetricFamily.Gauge("gpu_scaler_workload_arrivals_per_second", "Messages arriving; no sample when not known."), static (p, _) => Decided(p, static d => d.ArrivalsPerSecond)),
-        (MetricFamily.Gauge("gpu_scaler_workload_completions_per_second", "Messages done; no sample when not known."), static (p, _) => Decided(p, static d => d.CompletionsPerSecond)),
-        (MetricFamily.Gauge("gpu_scaler_workload_service_time_seconds", "Work in one message; no sample when not known.", "seconds"), static (p, _) => Decided(p, static d => d.ServiceTimeSeconds)),
+        (MetricFamily.Gauge("gpu_scaler_workload_decided", "1 if there is an answer, 0 if it is Unavailable."), static (in d, _) => d.IsDecided ? 1 : 0),
+        (MetricFamily.Gauge("gpu_scaler_workload_decision_age_seconds", "Time since the newest decision.", "seconds"), static (in d, now) => (now - d.DecidedAt).TotalSeconds),
+    ];
+
+    private static readonly (MetricFamily Family, Figure Value)[] OfAnswers =
+    [
+        (MetricFamily.Gauge("gpu_scaler_workload_replicas_needed", "Replicas needed, as a real number; KEDA is told 100 times this."), static (in d, _) => d.Replicas),
+        (MetricFamily.Gauge("gpu_scaler_workload_active", "1 if the workload is active, else 0."), static (in d, _) => d.IsActive ? 1 : 0),
+        (MetricFamily.Gauge("gpu_scaler_workload_saturation_replicas", "Replicas asked for by busy consumers."), static (in d, _) => d.SaturationReplicas),
+        (MetricFamily.Gauge("gpu_scaler_workload_load_replicas", "Replicas asked for by arrivals times service time."), static (in d, _) => d.LoadReplicas),
+        (MetricFamily.Gauge("gpu_scaler_workload_backlog_replicas", "Replicas asked for by what waits."), static (in d, _) => d.BacklogReplicas),
+        (MetricFamily.Gauge("gpu_scaler_workload_messages_ready", "Messages ready, over all queues of the workload."), static (in d, _) => d.Ready),
+        (MetricFamily.Gauge("gpu_scaler_workload_messages_unacked", "Messages unacknowledged, likewise."), static (in d, _) => Known(in d, QueueGauges.Unacked, d.Unacked)),
+        (MetricFamily.Gauge("gpu_scaler_workload_consumers", "Consumers, likewise."), static (in d, _) => Known(in d, QueueGauges.Consumers, d.Consumers)),
+        (MetricFamily.Gauge("gpu_scaler_workload_saturation_ratio", "Busy slots divided by slots.", "ratio"), static (in d, _) => Known(in d, QueueGauges.Unacked | QueueGauges.Consumers, d.Saturation)),
+        (MetricFamily.Gauge("gpu_scaler_workload_arrivals_per_second", "Messages arriving; no sample when not known."), static (in d, _) => d.ArrivalsPerSecond),
+        (MetricFamily.Gauge("gpu_scaler_workload_completions_per_second", "Messages done; no sample when not known."), static (in d, _) => d.CompletionsPerSecond),
+        (MetricFamily.Gauge("gpu_scaler_workload_service_time_seconds", "Work in one message; no sample when not known.", "seconds"), static (in d, _) => d.ServiceTimeSeconds),
     ];
 
     private static readonly MetricFamily Shares = MetricFamily.Gauge("gpu_scaler_workload_queue_shares", "Sum of the shares of all workloads on its most shared queue; above 1 counts demand more than once.");
@@ -59,40 +63,57 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnection
 
         WriteConnections(writer, now);
 
-        var published = registry.All
-            .Select(static workload => (Workload: workload, workload.Published, Labels: LabelsOf(workload)))
-            .Where(static item => item.Published is not null)
-            .ToList();
-        foreach (var (family, value) in OfDecisions)
+        var published = new List<(Workload Workload, PublishedDecision Decision)>(registry.Count);
+        foreach (var workload in registry.All)
         {
-            writer.Begin(family);
-            foreach (var item in published)
+            if (workload.Published is { } newest)
             {
-                if (value(item.Published!, now) is { } known)
-                {
-                    writer.Sample(known, item.Labels);
-                }
+                published.Add((workload, newest));
             }
         }
 
-        writer.Begin(Shares);
-        foreach (var item in published)
+        foreach (var (family, value) in OfDecisions)
         {
-            if (item.Workload.Evaluation is { QueueShares: > 0 and var shares })
+            Write(writer, family, value, published, now);
+        }
+
+        var answers = published.FindAll(static item => item.Decision.Decision.IsDecided);
+        foreach (var (family, value) in OfAnswers)
+        {
+            Write(writer, family, value, answers, now);
+        }
+
+        writer.Begin(Shares);
+        foreach (var (workload, _) in published)
+        {
+            if (workload.Evaluation is { QueueShares: > 0 and var shares })
             {
-                writer.Sample(shares, item.Labels);
+                writer.Sample(shares, workload.Labels);
             }
         }
 
         writer.Begin(Reason);
-        foreach (var item in published)
+        foreach (var (workload, decision) in published)
         {
-            writer.Sample(1, item.Labels, ReasonLabels[(int)item.Published!.Decision.Reason]);
+            writer.Sample(1, workload.Labels, ReasonLabels[(int)decision.Decision.Reason]);
         }
     }
 
     private static readonly LabelSet[] ReasonLabels =
         [.. DecisionReasons.All.Select(static reason => LabelSet.Of(new MetricLabel("reason", reason.Code())))];
+
+    private static void Write(
+        PrometheusTextWriter writer, MetricFamily family, Figure value, List<(Workload Workload, PublishedDecision Decision)> published, DateTimeOffset now)
+    {
+        writer.Begin(family);
+        foreach (var (workload, decision) in published)
+        {
+            if (value(in decision.Decision, now) is { } known)
+            {
+                writer.Sample(known, workload.Labels);
+            }
+        }
+    }
 
     private void WriteConnections(PrometheusTextWriter writer, DateTimeOffset now)
     {
@@ -132,11 +153,5 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnection
     private static double? Known(in ScalingDecision decision, QueueGauges gauges, double value) =>
         (decision.Missing & gauges) == QueueGauges.None ? value : null;
 
-    private static double? Decided(PublishedDecision published, Func<ScalingDecision, double?> value) =>
-        published.Decision.IsDecided ? value(published.Decision) : null;
-
-    private static LabelSet LabelsOf(Workload workload) => LabelSet.Of(
-        new MetricLabel("namespace", workload.Key.Namespace),
-        new MetricLabel("scaled_object", workload.Key.Name),
-        new MetricLabel("trigger", workload.Key.TriggerId));
+    private delegate double? Figure(in ScalingDecision decision, DateTimeOffset now);
 }

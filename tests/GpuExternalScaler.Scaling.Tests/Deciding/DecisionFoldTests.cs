@@ -92,6 +92,26 @@ public class DecisionFoldTests
     }
 
     [Fact]
+    public void A_lump_of_long_jobs_is_not_counted_both_as_load_and_as_backlog()
+    {
+        var workload = new Workload { Policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromMinutes(10) } };
+        ScalingDecision decision = default;
+        for (var t = 0; t < 60; t += 2)
+        {
+            workload.After(2);
+            var messages = t < 54 ? 0 : 100;
+            decision = workload.Queue(messages, 0, 0).Counters(messages, 0).Step();
+
+            // A slot for each that is there or may still come while a replica starts.
+            var most = (messages + (60 * (decision.ArrivalsPerSecond ?? 0))) / 0.7;
+            decision.Replicas.Should().BeLessThanOrEqualTo(most * (1 + 1e-9));
+            (decision.LoadReplicas + decision.BacklogReplicas).Should().BeApproximately(decision.Replicas, 1e-9);
+        }
+
+        decision.ArrivalsPerSecond.Should().BeGreaterThan(1);
+    }
+
+    [Fact]
     public void Ten_ten_minute_jobs_ask_for_ten_slots_and_not_a_hundred()
     {
         var decision = new Workload { Policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromMinutes(10) } }.Queue(10, 0, 0).Step();
@@ -133,6 +153,39 @@ public class DecisionFoldTests
         workload.Run(20).Value.Should().Be(1000);
 
         workload.After(2).Queue(0, 1, 10).Step().Replicas.Should().BeGreaterThan(8);
+    }
+
+    [Fact]
+    public void Messages_that_draining_workers_hold_are_not_waiting()
+    {
+        var workload = new Workload { Policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromMinutes(10) } };
+        var before = workload.Queue(0, 10, 10).Known(static q => q with { Prefetch = 1 }).Run(60);
+
+        // Five pods are replaced: the old ones finish what they hold, the new ones take more.
+        workload.Queue(0, 10, 5).Run(10);
+        var during = workload.Queue(0, 15, 10).Run(300);
+
+        during.Should().BeEquivalentTo(new { before.Replicas, Waiting = 0, Draining = 5, Busy = 10 });
+        DecisionText.Describe(during, workload.Now).Should().Contain("5 messages more than the consumers can hold");
+    }
+
+    [Fact]
+    public void Work_of_draining_workers_does_not_let_the_answer_fall_below_it()
+    {
+        var workload = new Workload { Policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromMinutes(10) } };
+        workload.Queue(0, 10, 10).Known(static q => q with { Prefetch = 1 }).Run(60);
+
+        // These may as well be workers that cancel their consumer while they work.
+        workload.Queue(0, 10, 2).Run(300).Should().BeEquivalentTo(new { Replicas = 10.0, Reason = DecisionReason.Draining });
+        workload.Queue(0, 2, 2).Run(120).Replicas.Should().BeApproximately(2 / 0.7, 1e-6);
+    }
+
+    [Fact]
+    public void Messages_beyond_what_consumers_hold_wait_where_none_has_left()
+    {
+        var decision = new Workload().Queue(0, 15, 10).Known(static q => q with { Prefetch = 1 }).Run(60);
+
+        decision.Should().BeEquivalentTo(new { Waiting = 5, Draining = 0, Busy = 10 });
     }
 
     [Theory]

@@ -45,6 +45,22 @@ public class HoldingTests
         workload.After(2).Step().Should().Match<ScalingDecision>(d => d.Value == 0 && !d.IsActive);
     }
 
+    [Theory]
+    [InlineData(12)] // within staleAfter: what a broker counted in its last and first seconds is lost all the same
+    [InlineData(60)]
+    public void No_window_reaches_across_an_outage(int seconds)
+    {
+        var workload = new Workload().Queue(0, 10, 10);
+        Busy(workload, 120, "q", busy: 10);
+        workload.After(seconds, observed: false).Step();
+
+        // Meanwhile 5,000 were completed, or the broker began to count anew and made up for it: nobody knows.
+        _completed["q"] += 5000;
+        var back = Busy(workload, 2, "q", busy: 10);
+        back.ArrivalsPerSecond.Should().BeNull();
+        Busy(workload, 60, "q", busy: 10).Should().Match<ScalingDecision>(d => d.ArrivalsPerSecond < 6 && d.ServiceTimeSeconds > 1.5);
+    }
+
     [Fact]
     public void A_second_outage_during_recovery_starts_the_wait_anew_and_keeps_the_higher_answer()
     {

@@ -45,6 +45,25 @@ public class PartialSourceTests
     }
 
     [Fact]
+    public void One_look_without_consumers_does_not_take_away_a_fleet_whose_work_is_not_seen()
+    {
+        var workload = new Workload().Queue(0, 0, 16).Known(Amqp);
+        var before = workload.Run(60);
+
+        workload.After(2).Queue(0, 0, 0).Known(Amqp).Step().Should().BeEquivalentTo(new { before.Replicas, IsActive = true });
+        workload.After(2).Queue(0, 0, 16).Known(Amqp).Step().Should().BeEquivalentTo(new { before.Replicas, IsActive = true });
+    }
+
+    [Fact]
+    public void A_list_of_which_one_queue_is_read_without_unacknowledged_does_not_shrink()
+    {
+        var workload = new Workload().Queue(0, 10, 16, "a").Queue(0, 10, 16, "b");
+        var before = workload.Run(60);
+
+        workload.Queue(0, 0, 16, "a").Queue(0, 0, 16, "b").Known(Amqp, "b").Run(600).Replicas.Should().BeGreaterThanOrEqualTo(before.Replicas);
+    }
+
+    [Fact]
     public void A_source_that_changes_to_one_without_unacknowledged_and_back_never_lowers_the_answer_in_between()
     {
         var workload = new Workload().Queue(0, 10, 16);
@@ -109,6 +128,16 @@ public class PartialSourceTests
     }
 
     [Fact]
+    public void What_draining_workers_hold_does_not_teach_a_larger_prefetch()
+    {
+        var workload = new Workload().Queue(500, 100, 10);
+        workload.Run(10);
+
+        workload.Queue(500, 60, 2).Run(110).Prefetch.Should().Be(10);
+        workload.Queue(500, 40, 2).Run(20).Prefetch.Should().Be(20, "nobody takes two minutes to finish");
+    }
+
+    [Fact]
     public void Of_a_single_active_consumer_more_replicas_are_not_asked_for()
     {
         var workload = new Workload().Queue(5000, 1, 3).Known(static q => q with { IsSingleActive = true });
@@ -155,11 +184,62 @@ public class PartialSourceTests
     }
 
     [Fact]
+    public void Work_acknowledged_on_delivery_that_takes_longer_than_deliveries_are_counted_over_is_held()
+    {
+        var workload = new Workload();
+        var policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromSeconds(300) };
+        var busy = AutoAck(workload, 120, perSecond: 1, policy, consumers: 300);
+
+        AutoAck(workload, 600, perSecond: 0, policy, consumers: 300).Replicas.Should().BeGreaterThanOrEqualTo(busy.Replicas);
+        AutoAck(workload, 400, perSecond: 0, policy, consumers: 300).IsActive.Should().BeFalse();
+    }
+
+    [Fact]
+    public void Work_acknowledged_on_delivery_outlives_the_look_that_tells_of_its_consumers()
+    {
+        var workload = new Workload();
+        var busy = AutoAck(workload, 120, perSecond: 5, policy: null);
+
+        // Neither the flag nor a consumer: both are read on schedules of their own.
+        AutoAck(workload, 4, perSecond: 0, policy: null, told: false, consumers: 0).Should().BeEquivalentTo(new { busy.Replicas, IsActive = true });
+        AutoAck(workload, 4, perSecond: 5, policy: null).Replicas.Should().BeGreaterThanOrEqualTo(busy.Replicas);
+    }
+
+    [Fact]
     public void Automatic_acknowledgement_is_noticed_by_the_counters_alone()
     {
         var workload = new Workload();
         AutoAck(workload, 120, perSecond: 5, policy: null, told: false).Should().BeEquivalentTo(
             new { HasAutoAck = true, IsActive = true, Reason = DecisionReason.UnackedUnknown });
+    }
+
+    [Theory]
+    [InlineData(-1)] // the source has no such counter
+    [InlineData(0)]
+    public void No_service_time_is_measured_while_consumers_acknowledge_on_delivery_and_the_counters_do_not_tell(long autoAcked)
+    {
+        var workload = new Workload();
+        ScalingDecision decision = default;
+        long completed = 0;
+        for (var t = 0; t < 600; t += 2)
+        {
+            // Of 5 a second one is acknowledged when done; the others' work is never seen.
+            completed += 10;
+            decision = workload.After(t == 0 ? 0 : 2).Queue(0, 2, 10).Known(static q => q with { HasAutoAck = true })
+                .Counters(2, completed, delivered: completed + 2, redelivered: 0, unacked: 2, autoAcked: autoAcked).Step();
+        }
+
+        decision.Should().BeEquivalentTo(new { ServiceTimeSeconds = (double?)null, HasAutoAck = true });
+
+        // Once they are gone, what was completed before does not count.
+        for (var t = 0; t < 60; t += 2)
+        {
+            completed += 2;
+            decision = workload.After(2).Queue(0, 2, 10).Known(static q => q with { HasAutoAck = false })
+                .Counters(2, completed, delivered: completed + 2, redelivered: 0, unacked: 2, autoAcked: autoAcked).Step();
+        }
+
+        decision.ServiceTimeSeconds.Should().BeApproximately(2, 0.1);
     }
 
     private static QueueReading Amqp(QueueReading reading) => reading with { Missing = QueueGauges.Unacked, Unacked = 0 };

@@ -54,6 +54,56 @@ public class QueueHistoryTests
     }
 
     [Theory]
+    [InlineData(600, 100, 1 / 3.0)]
+    [InlineData(600, 10, 1 / 3.0)]
+    [InlineData(600, 30, 0.1)]
+    [InlineData(600, 100, 3)]
+    [InlineData(60, 10, 1 / 3.0)]
+    public void Long_jobs_of_a_busy_fleet_are_measured_and_followed(double serviceTime, int slots, double factor)
+    {
+        // Every slot always at work, on jobs of random length.
+        var random = new Random(slots);
+        var history = new QueueHistory();
+        var doneAt = Enumerable.Range(0, slots).Select(_ => serviceTime * random.NextDouble()).ToArray();
+        var change = 6 * serviceTime;
+        var followed = change + (2.5 * serviceTime * Math.Max(1, factor));
+        long completed = 0;
+        for (var now = 0.0; now < followed + (2 * serviceTime * factor); now += 2)
+        {
+            var length = now < change ? serviceTime : factor * serviceTime;
+            for (var i = 0; i < slots; i++)
+            {
+                if (doneAt[i] <= now)
+                {
+                    completed++;
+                    doneAt[i] += length * (0.5 + random.NextDouble());
+                }
+            }
+
+            history.AddGauges(Start + TimeSpan.FromSeconds(now), slots, 0, 0, ScalingPolicy.Default, MaximumGap);
+            history.AddCounters(new CounterSample(Start + TimeSpan.FromSeconds(now), 1, slots, completed, null, null), ScalingPolicy.Default);
+            history.RenewServiceTime(ScalingPolicy.Default);
+            if ((now > 4 * serviceTime && now < change) || now > followed)
+            {
+                history.MeasuredServiceTimeSeconds.Should().BeApproximately(length, 0.3 * length, "at {0} s", now);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(600, 2)]
+    [InlineData(120, 5)]
+    public void Jobs_that_become_a_third_as_long_are_followed_when_the_long_ones_are_done(double serviceTime, double perSecond)
+    {
+        var work = new Work(serviceTime);
+        work.Run(4 * serviceTime + 120, perSecond, 2);
+        work.ServiceTime = serviceTime / 3;
+        work.Run(serviceTime + 100, perSecond, 2);
+
+        work.History.MeasuredServiceTimeSeconds.Should().BeApproximately(serviceTime / 3, serviceTime / 3 * 0.25);
+    }
+
+    [Theory]
     [InlineData(1, 1)]
     [InlineData(0.5, 1)]
     [InlineData(2, 1)]
