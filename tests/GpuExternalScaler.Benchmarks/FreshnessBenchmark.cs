@@ -15,6 +15,7 @@ internal static class FreshnessBenchmark
     private const int Workers = 10;
     private const int BusyWorkers = 3;
     private const int Burst = 40;
+    private const string Amqp = """amqp: { url: "{amqp}", username: {user}, passwordFile: "{passwordFile}" }""";
     private static readonly TimeSpan AskEvery = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan GiveUp = TimeSpan.FromSeconds(60);
 
@@ -22,7 +23,7 @@ internal static class FreshnessBenchmark
     {
         var runs = arguments.Number("runs", 30);
         var report = new Report("freshness", arguments.Folder);
-        var extras = new[] { ("metrics and list", "") }.Concat(arguments.All("connection").Select(static extra => ("with " + extra.Split(':')[0], extra))).ToList();
+        var extras = new[] { ("metrics and list", ""), ("and AMQP", Amqp) }.Concat(arguments.All("connection").Select(static extra => ("with " + extra.Split(':')[0], extra))).ToList();
         foreach (var seconds in (int[])[5, 1])
         {
             var interval = TimeSpan.FromSeconds(seconds);

@@ -12,7 +12,8 @@ public sealed class LongestFirst : ITestCollectionOrderer
 {
     private static readonly string[] Longest =
     [
-        nameof(ClusterTests), nameof(ServiceTimeTests4), nameof(ServiceTimeTests3), nameof(ScenarioTests4), nameof(ScenarioTests3),
+        nameof(ScenarioTests4), nameof(ScenarioTests3), nameof(ServiceTimeTests4), nameof(ServiceTimeTests3), nameof(ClusterTests),
+        nameof(Outage4Tests), nameof(Outage3Tests),
     ];
 
     /// <inheritdoc/>

@@ -27,7 +27,10 @@ internal sealed class ScenarioStage(RabbitMqBroker broker, string name)
         },
     };
 
-    /// <summary>Plays <paramref name="act"/> and records what the source says of the queue, once a second, until it ends.</summary>
+    /// <summary>
+    /// Plays <paramref name="act"/> and records what the source says of the queue, once a second, until it ends; into the
+    /// folder that <c>GPU_SCALER_RECORD_SCENARIOS</c> names, if it does.
+    /// </summary>
     public static async Task<ScenarioRecording> RecordAsync(
         RabbitMqBroker broker, string name, Func<ScenarioStage, Task> act, RabbitMqConnectionOptions? connection = null)
     {
@@ -51,6 +54,11 @@ internal sealed class ScenarioStage(RabbitMqBroker broker, string name)
             }
 
             await acting;
+            if (Environment.GetEnvironmentVariable("GPU_SCALER_RECORD_SCENARIOS") is { Length: > 0 } recordTo)
+            {
+                new ScenarioFolder(Directory.CreateDirectory(Path.Combine(recordTo, name)).FullName).WriteRecording(await VersionAsync(broker), recording);
+            }
+
             return recording;
         }
         finally
@@ -66,13 +74,6 @@ internal sealed class ScenarioStage(RabbitMqBroker broker, string name)
         RabbitMqBroker broker, string name, Func<ScenarioStage, Task> act, RabbitMqConnectionOptions? connection = null)
     {
         var recording = await RecordAsync(broker, name, act, connection);
-        if (Environment.GetEnvironmentVariable("GPU_SCALER_RECORD_SCENARIOS") is { Length: > 0 } recordTo)
-        {
-            var version = await VersionAsync(broker);
-            var target = Directory.CreateDirectory(Path.Combine(recordTo, name));
-            new ScenarioFolder(target.FullName).WriteRecording(version, recording);
-        }
-
         var folder = new ScenarioFolder(Path.Combine(AppContext.BaseDirectory, "Scenarios", name));
         var steps = recording.Replay(folder.ReadPolicy());
         return [.. folder.ReadClaims().Select(claim => claim.Contradiction(steps)).OfType<string>()];

@@ -8,7 +8,6 @@ namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 /// <c>tests/run --scenarios</c> includes them.
 /// <c>GPU_SCALER_RECORD_SCENARIOS</c> names a folder to record into, <c>GPU_SCALER_SCENARIO</c> one scenario to act out.
 /// </summary>
-[Trait(Trait, "Live")]
 public abstract class ScenarioTests(ScenarioTests.Performance performance)
 {
     /// <summary>Tells these tests from all others.</summary>
@@ -224,6 +223,7 @@ public abstract class ScenarioTests(ScenarioTests.Performance performance)
 }
 
 /// <summary>On RabbitMQ 3.10.</summary>
+[Trait(Trait, "Live")]
 public sealed class ScenarioTests3(ScenarioTests3.OnPackaged performance) : ScenarioTests(performance), IClassFixture<ScenarioTests3.OnPackaged>
 {
     public sealed class OnPackaged() : Performance(RabbitMqInstallation.Packaged);
@@ -231,6 +231,7 @@ public sealed class ScenarioTests3(ScenarioTests3.OnPackaged performance) : Scen
 
 /// <summary>On RabbitMQ 4.x.</summary>
 [Trait(RabbitMq4.Trait, RabbitMq4.Value)]
+[Trait(Trait, "Live")] // traits of its own hide those of the base
 public sealed class ScenarioTests4(ScenarioTests4.OnUnpacked performance) : ScenarioTests(performance), IClassFixture<ScenarioTests4.OnUnpacked>
 {
     public sealed class OnUnpacked() : Performance(RabbitMqInstallation.Unpacked);

@@ -71,7 +71,7 @@ public abstract class ServiceTimeTests(ServiceTimeTests.Measurements measurement
             await _broker.StartAsync();
             foreach (ushort prefetch in new[] { 1, 10 })
             {
-                _steady[prefetch] = MeasureAsync("steady", async stage =>
+                _steady[prefetch] = MeasureAsync($"steady-{prefetch}", async stage =>
                 {
                     await using var driver = await stage.DeclareAsync();
                     await using var workers = stage.Workers(12, new WorkerBehaviour { ServiceTime = TimeSpan.FromSeconds(2), Prefetch = prefetch });
