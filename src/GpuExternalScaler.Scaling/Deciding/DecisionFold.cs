@@ -80,7 +80,7 @@ public static class DecisionFold
         {
             if (!sums.ConsumersUnknown)
             {
-                history.NoteConsumers(sums.NewestAt, sums.Consumers, policy);
+                history.NoteConsumers(sums.NewestAt, sums.Consumers, sums.Beyond, policy);
                 sums.SetDrainingApart(history);
                 if (sums.Draining > 0)
                 {
@@ -427,11 +427,12 @@ public static class DecisionFold
             decision = NotBelow(decision, state.LastAnswer.Replicas, state.LastAnswer.IsActive, DecisionReason.CountersStale);
         }
 
-        if (state.HasAnswer && sums.Draining > 0)
+        if (sums.Draining > 0)
         {
-            // Nothing to grow for, but nobody knows that these workers are those which were asked to leave.
+            // Nothing to grow for, but nobody knows that these workers are those which were asked to leave. An edited
+            // trigger has no answer yet, and what is known of its queues.
             var held = (sums.Busy + sums.Draining) * policy.Share / (sums.SlotsPerConsumer(policy) * policy.ConsumersPerReplica);
-            decision = NotBelow(decision, Math.Min(held, state.LastAnswer.Replicas), active: false, DecisionReason.Draining);
+            decision = NotBelow(decision, state.HasAnswer ? Math.Min(held, state.LastAnswer.Replicas) : held, active: false, DecisionReason.Draining);
         }
 
         return decision;

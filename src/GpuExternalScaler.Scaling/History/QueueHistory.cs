@@ -12,8 +12,8 @@ public sealed class QueueHistory
     // Fewer completions than this and the service time would be noise (decision.md, Quantities).
     private const long MinimumCompletions = 20;
 
-    // Messages seen at work after which the error of counting them is an eighth.
-    private const double EnoughSeen = 64;
+    // Messages seen at work after which the error of counting them is a twelfth.
+    private const double EnoughSeen = 150;
 
     // Longest time over which a rough measure is refined, in longest averaging windows.
     private const double LongestWindows = 10;
@@ -32,12 +32,20 @@ public sealed class QueueHistory
     // Redeliveries must fall into so many quarters of the patience: a burst of them is a rollout that went wrong.
     private const int RedeliverySpells = 3;
 
+    // Seconds for which workers that left are taken to be those who hold what nobody else can.
+    private const double LongestDrain = 3600;
+
     // Times that most of what is held must have vanished at once for impatience where W is not known.
     private const int Vanishings = 3;
 
-    // More change of busy slots than this share of the completions and ∫B ÷ completions is biased: in a 5× step with
-    // 10-minute jobs it would read three times too long.
-    private const double MaximumBusyChange = 0.2;
+    // More change of busy slots than this share of the completions and W is biased: in a 5× step with 10-minute jobs
+    // ∫B ÷ completions would read three times too long.
+    private const double MaximumBusyChange = 0.4;
+
+    // Half of the work in a message that is being worked on has been done on average. Without this a window in which busy
+    // slots rise reads too long, and allowing no such window leaves W at what it was: of 36 busy slots one window of three
+    // has none that is even enough.
+    private const double DoneOfBusy = 0.5;
 
     private BusyRing _busy;
     private CountRing _counts;
@@ -176,9 +184,10 @@ public sealed class QueueHistory
 
     /// <summary>
     /// Counts the consumers that leave: their workers finish what they hold. Forgotten when none has left for
-    /// max(2 min, 3·W). To be called before <see cref="AddGauges"/> of the same moment.
+    /// max(2 min, 3·W), or for an hour while more is held than the others can hold. To be called before
+    /// <see cref="AddGauges"/> of the same moment.
     /// </summary>
-    public void NoteConsumers(DateTimeOffset at, long consumers, ScalingPolicy policy)
+    public void NoteConsumers(DateTimeOffset at, long consumers, long beyond, ScalingPolicy policy)
     {
         if (at <= _lastGaugeAt)
         {
@@ -190,7 +199,7 @@ public sealed class QueueHistory
             _leavers += _consumers - consumers;
             _leftAt = at;
         }
-        else if ((at - _leftAt).TotalSeconds >= Patience(policy))
+        else if ((at - _leftAt).TotalSeconds >= (beyond > 0 ? Math.Max(LongestDrain, Patience(policy)) : Patience(policy)))
         {
             _leavers = 0;
         }
@@ -351,7 +360,7 @@ public sealed class QueueHistory
             }
 
             var busyTime = newest.BusyIntegral - oldest.BusyIntegral;
-            var candidate = busyTime / workedOn;
+            var candidate = busyTime / (workedOn + (DoneOfBusy * ((long)newest.Busy - oldest.Busy)));
             if (seconds > preferred && found is not null && (candidate < low || candidate > high))
             {
                 // What was then is not what is now.
@@ -439,11 +448,10 @@ public sealed class QueueHistory
         var left = delivered - unacked - (sample.Completed - last.Completed);
 
         // Of a backlog that grows nobody can tell which of it came back, so all that may have is taken to: publishes are
-        // counted seconds apart from the gauges. Never more than wait at all.
-        var before = _returned;
-        var returned = before + Math.Clamp(ready + redelivered, 0, Math.Max(0, left + redelivered)) - redelivered;
-        _returned = Math.Max(0, Math.Min(returned, sample.Messages - sample.Unacked));
-        return left - (_returned - before);
+        // counted seconds apart from the gauges.
+        var returned = Math.Clamp(ready + redelivered, 0, Math.Max(0, left + redelivered));
+        _returned += returned - redelivered;
+        return left + redelivered - returned;
     }
 
     private void NoteProgress(in CounterSample sample, long left, ScalingPolicy policy)

@@ -65,6 +65,8 @@ public sealed class ScenarioFolder(string path)
             {
                 "concurrency" => policy with { Concurrency = int.Parse(value, CultureInfo.InvariantCulture) },
                 "coldStart" => policy with { ColdStart = Seconds(value) },
+                "minimumWindow" => policy with { MinimumWindow = Seconds(value) },
+                "maximumWindow" => policy with { MaximumWindow = Seconds(value) },
                 "serviceTime" => policy with { ServiceTime = Seconds(value) },
                 "holdAfterRecovery" => policy with { HoldAfterRecovery = Seconds(value) },
                 _ => throw new FormatException($"unknown key {key}"),

@@ -51,7 +51,7 @@ public class ScenarioTests
     [Fact]
     public void Every_scenario_was_recorded()
     {
-        Names.Should().HaveCountGreaterThanOrEqualTo(12);
+        Names.Should().HaveCountGreaterThanOrEqualTo(14);
         Names.Where(static name => !FolderOf(name).Versions.Any()).Should().BeEmpty();
     }
 
