@@ -3,9 +3,80 @@ using GpuExternalScaler.Scaling.Policy;
 
 namespace GpuExternalScaler.Scaling.Tests.Deciding;
 
-/// <summary>Messages that come back, expire, are purged or are with workers that leave: none of it is work done, and none of it lowers an answer.</summary>
+/// <summary>
+/// Messages that come back, expire, are purged or are with workers that leave: none of it is work done, and none of it
+/// lowers an answer. All jobs take ten minutes.
+/// </summary>
 public class LostWorkTests
 {
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Messages_that_came_back_before_an_outage_are_not_taken_for_work_done_after_it(bool crashIsSeen)
+    {
+        var fleet = new Fleet(workers: 100, prefetch: 5);
+        fleet.Work(3600);
+
+        Break(fleet, crashIsSeen);
+
+        fleet.ShouldKnowTheServiceTimeFor(minutes: 20);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Messages_that_came_back_before_an_outage_do_not_take_the_backlog_away_after_it(bool crashIsSeen)
+    {
+        var fleet = new Fleet(workers: 10, prefetch: 50);
+        var before = fleet.Work(7200);
+
+        Break(fleet, crashIsSeen);
+
+        for (var minute = 1; minute <= 30; minute++)
+        {
+            var now = fleet.Work(60);
+            now.Replicas.Should().BeGreaterThan(0.8 * before.Replicas, $"{minute} min: W {now.ServiceTimeSeconds:F0}, {now.Reason}");
+        }
+    }
+
+    [Fact]
+    public void Messages_that_came_back_and_were_purged_are_no_work()
+    {
+        var fleet = new Fleet(workers: 100, prefetch: 5);
+        fleet.Work(3600);
+        fleet.Show(ready: fleet.Held, unacked: 0, consumers: 0);
+        fleet.Show(ready: 0, unacked: 0, consumers: 0);
+
+        fleet.Publish(fleet.Held);
+        fleet.Deliver(fleet.Held);
+
+        fleet.ShouldKnowTheServiceTimeFor(minutes: 20);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(120)]
+    public void Messages_that_came_back_and_expired_or_were_purged_do_not_make_the_service_time_a_millisecond(int expiresWithin)
+    {
+        var fleet = new Fleet(workers: 100, prefetch: 1);
+        fleet.Work(3600);
+
+        // The fleet is taken away; what it held goes back, and then expires or is purged.
+        for (var t = 0; t < 120; t += 2)
+        {
+            fleet.Show(ready: 100, unacked: 0, consumers: 0);
+        }
+
+        for (var t = 0; t < 240; t += 2)
+        {
+            fleet.Show(ready: Math.Max(0, 100 - (100 * t / expiresWithin)), unacked: 0, consumers: 0);
+        }
+
+        fleet.ServiceTime.Should().BeInRange(450, 750);
+        fleet.Publish(5000);
+        fleet.Show(ready: 5000, unacked: 0, consumers: 0).Replicas.Should().BeGreaterThan(1000);
+    }
+
     [Fact]
     public void An_edit_while_workers_drain_does_not_lower_the_answer_to_nothing()
     {
@@ -21,20 +92,17 @@ public class LostWorkTests
     }
 
     [Fact]
-    public void Workers_that_drain_longer_than_two_minutes_do_not_teach_a_service_time_that_is_far_too_short()
+    public void Workers_that_drain_for_long_lower_no_answer_and_teach_no_service_time()
     {
-        // 20-minute jobs, which nobody knows yet. A rollout leaves 10 new workers at first; 100 old ones finish.
+        // Jobs of 20 minutes, which nobody knows yet. A rollout leaves 10 new workers at first; 100 old ones finish.
         var workload = new Workload();
-        long completed = 0;
-        long delivered = 110;
-        workload.Queue(0, 110, 110).Known(static q => q with { Prefetch = 1 }).Counters(110, 0, 0, delivered, 0, 110);
-        workload.Step();
+        Show(held: 110, completed: 0, consumers: 110);
         for (var t = 2; t <= 60; t += 2)
         {
-            workload.After(2).Queue(0, 110, 110).Counters(110, 0, 0, delivered, 0, 110).Step();
+            Show(held: 110, completed: 0, consumers: 110);
         }
 
-        var log = new List<string>();
+        long completed = 0;
         for (var t = 2; t <= 1200; t += 2)
         {
             if (t > 200 && t % 10 == 0)
@@ -42,240 +110,90 @@ public class LostWorkTests
                 completed++;
             }
 
-            var unacked = 110 - completed;
-            var d = workload.After(2).Queue(0, unacked, 10).Counters(unacked, completed, 0, delivered, 0, unacked).Step();
-            if (t % 100 == 0)
+            Show(110 - completed, completed, consumers: 10).Replicas.Should().BeGreaterThanOrEqualTo(110 - completed, $"that is what is being worked on after {t} s");
+        }
+
+        (workload.State.History.MeasuredServiceTimeSeconds ?? 1200).Should().BeGreaterThan(600);
+
+        ScalingDecision Show(long held, long completed, long consumers) => workload.After(2)
+            .Queue(0, held, consumers).Known(static q => q with { Prefetch = 1 }).Counters(held, completed, 0, 110, 0, held).Step();
+    }
+
+    /// <summary>All connections end, which a sweep may see; then a minute without readings, in which workers take all of it again.</summary>
+    private static void Break(Fleet fleet, bool isSeen)
+    {
+        if (isSeen)
+        {
+            fleet.Show(ready: fleet.Held, unacked: 0, consumers: 0);
+        }
+
+        fleet.Silence(60);
+        fleet.Deliver(fleet.Held, again: true);
+    }
+
+    /// <summary>Workers that always hold as much as they can, of ten-minute jobs.</summary>
+    private sealed class Fleet(long workers, int prefetch)
+    {
+        private readonly Workload _workload = new() { Policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromMinutes(10) } };
+        private readonly double _perSecond = workers / 600.0;
+        private double _due;
+        private long _completed;
+        private long _published = workers * prefetch;
+        private long _delivered = workers * prefetch;
+        private long _redelivered;
+
+        public long Held => workers * prefetch;
+
+        public double ServiceTime => _workload.State.History.MeasuredServiceTimeSeconds ?? 0;
+
+        public void Publish(long messages) => _published += messages;
+
+        public void Deliver(long messages, bool again = false)
+        {
+            _delivered += messages;
+            _redelivered += again ? messages : 0;
+        }
+
+        public void Silence(int seconds)
+        {
+            for (var t = 0; t < seconds; t += 2)
             {
-                log.Add($"{t} s: completed {completed}, draining {d.Draining}, waiting {d.Waiting}, W {d.ServiceTimeSeconds}, replicas {d.Replicas:F1}");
+                _workload.After(2, observed: false).Step();
             }
         }
 
-        (workload.State.History.MeasuredServiceTimeSeconds ?? 1200).Should().BeGreaterThan(600, string.Join("; ", log));
-    }
+        public ScalingDecision Show(long ready, long unacked, long consumers) => _workload.After(2)
+            .Queue(ready, unacked, consumers)
+            .Known(q => q with { Prefetch = prefetch })
+            .Counters(ready + unacked, _completed, _published, _delivered, _redelivered, unacked)
+            .Step();
 
-    [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void Messages_that_came_back_before_an_outage_are_not_taken_for_work_done_after_it(bool crashIsSeen)
-    {
-        // 100 workers, 10-minute jobs, prefetch 5: 500 held, 10 completed a minute, always enough waiting.
-        var workload = new Workload { Policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromMinutes(10) } };
-        long completed = 0;
-        long delivered = 500;
-        long redelivered = 0;
-        long published = 500;
-        void Tick(long ready, long unacked, long consumers) => workload
-            .Queue(ready, unacked, consumers).Known(static q => q with { Prefetch = 5 })
-            .Counters(ready + unacked, completed, published, delivered, redelivered, unacked).Step();
-        Tick(0, 500, 100);
-        void Work(int seconds)
-        {
-            for (var t = 2; t <= seconds; t += 2)
-            {
-                workload.After(2);
-                if (t % 6 == 0)
-                {
-                    completed++;
-                    delivered++;
-                    published++;
-                }
-
-                Tick(0, 500, 100);
-            }
-        }
-
-        Work(3600);
-        var before = workload.State.History.MeasuredServiceTimeSeconds;
-        if (crashIsSeen)
-        {
-            // The broker's node is drained: all connections end, everything held goes back.
-            workload.After(2);
-            Tick(500, 0, 0);
-        }
-
-        // A minute without readings, in which the workers come back and take it again.
-        for (var t = 0; t < 60; t += 2)
-        {
-            workload.After(2, observed: false).Step();
-        }
-
-        delivered += 500;
-        redelivered += 500;
-        workload.After(2);
-        Tick(0, 500, 100);
-        var least = 600.0;
-        var log = new List<string>();
-        for (var minute = 0; minute < 20; minute++)
-        {
-            Work(60);
-            log.Add($"{minute + 1} min: W {workload.State.History.MeasuredServiceTimeSeconds:F0}");
-            least = Math.Min(least, workload.State.History.MeasuredServiceTimeSeconds ?? 600);
-        }
-
-        least.Should().BeInRange(450, 750, $"it was {before:F0}; " + string.Join("; ", log));
-    }
-
-    [Fact]
-    public void Messages_that_came_back_and_were_purged_are_no_work()
-    {
-        var workload = new Workload { Policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromMinutes(10) } };
-        long completed = 0;
-        long delivered = 500;
-        long published = 500;
-        void Tick(long ready, long unacked, long consumers) => workload
-            .Queue(ready, unacked, consumers).Known(static q => q with { Prefetch = 5 })
-            .Counters(ready + unacked, completed, published, delivered, 0, unacked).Step();
-        Tick(0, 500, 100);
-        void Work(int seconds)
-        {
-            for (var t = 2; t <= seconds; t += 2)
-            {
-                workload.After(2);
-                if (t % 6 == 0)
-                {
-                    completed++;
-                    delivered++;
-                    published++;
-                }
-
-                Tick(0, 500, 100);
-            }
-        }
-
-        Work(3600);
-        var before = workload.State.History.MeasuredServiceTimeSeconds;
-        workload.After(2);
-        Tick(500, 0, 0);
-        workload.After(2);
-        Tick(0, 0, 0);
-        workload.After(2);
-        delivered += 500;
-        published += 500;
-        Tick(0, 500, 100);
-        var least = 600.0;
-        var log = new List<string>();
-        for (var minute = 0; minute < 20; minute++)
-        {
-            Work(60);
-            log.Add($"{minute + 1} min: W {workload.State.History.MeasuredServiceTimeSeconds:F0}");
-            least = Math.Min(least, workload.State.History.MeasuredServiceTimeSeconds ?? 600);
-        }
-
-        least.Should().BeInRange(450, 750, $"it was {before:F0}; " + string.Join("; ", log));
-    }
-
-    [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void Messages_that_came_back_before_an_outage_do_not_take_the_backlog_away_after_it(bool crashIsSeen)
-    {
-        // 10 workers, 10-minute jobs, prefetch 50: 500 held, a completion a minute.
-        var workload = new Workload { Policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromMinutes(10) } };
-        long completed = 0;
-        long delivered = 500;
-        long redelivered = 0;
-        long published = 500;
-        ScalingDecision Tick(long ready, long unacked, long consumers) => workload
-            .Queue(ready, unacked, consumers).Known(static q => q with { Prefetch = 50 })
-            .Counters(ready + unacked, completed, published, delivered, redelivered, unacked).Step();
-        ScalingDecision Work(int seconds)
+        /// <summary>What is completed is published and taken anew.</summary>
+        public ScalingDecision Work(int seconds)
         {
             ScalingDecision decision = default;
             for (var t = 2; t <= seconds; t += 2)
             {
-                workload.After(2);
-                if (t % 60 == 0)
+                for (_due += 2 * _perSecond; _due >= 1; _due--)
                 {
-                    completed++;
-                    delivered++;
-                    published++;
+                    _completed++;
+                    _delivered++;
+                    _published++;
                 }
 
-                decision = Tick(0, 500, 10);
+                decision = Show(0, Held, workers);
             }
 
             return decision;
         }
 
-        Tick(0, 500, 10);
-        var before = Work(7200);
-        if (crashIsSeen)
+        public void ShouldKnowTheServiceTimeFor(int minutes)
         {
-            workload.After(2);
-            Tick(500, 0, 0);
-        }
-
-        for (var t = 0; t < 60; t += 2)
-        {
-            workload.After(2, observed: false).Step();
-        }
-
-        delivered += 500;
-        redelivered += 500;
-        workload.After(2);
-        Tick(0, 500, 10);
-        var log = new List<string> { $"before: W {before.ServiceTimeSeconds:F0}, {before.Replicas:F0} replicas" };
-        var least = before;
-        for (var minute = 1; minute <= 30; minute++)
-        {
-            var now = Work(60);
-            least = now.Replicas < least.Replicas ? now : least;
-            log.Add($"{minute} min: W {now.ServiceTimeSeconds:F1}, {now.Replicas:F0} replicas, {now.Reason}");
-        }
-
-        least.Replicas.Should().BeGreaterThan(0.8 * before.Replicas, string.Join("; ", log));
-    }
-
-    [Theory]
-    [InlineData(1)]
-    [InlineData(120)]
-    public void Messages_that_came_back_and_expired_or_were_purged_do_not_make_the_service_time_a_millisecond(int expiresWithin)
-    {
-        var workload = new Workload { Policy = ScalingPolicy.Default with { ServiceTime = TimeSpan.FromMinutes(10) } };
-        long completed = 0;
-        long delivered = 100;
-        long published = 100;
-        ScalingDecision Tick(long ready, long unacked, long consumers) => workload
-            .Queue(ready, unacked, consumers).Known(static q => q with { Prefetch = 1 })
-            .Counters(ready + unacked, completed, published, delivered, 0, unacked).Step();
-        Tick(0, 100, 100);
-        for (var t = 2; t <= 3600; t += 2)
-        {
-            workload.After(2);
-            if (t % 6 == 0)
+            for (var minute = 1; minute <= minutes; minute++)
             {
-                completed++;
-                delivered++;
-                published++;
+                Work(60);
+                ServiceTime.Should().BeInRange(450, 750, $"ten minutes is the truth {minute} min later as well");
             }
-
-            Tick(0, 100, 100);
         }
-
-        var before = workload.State.History.MeasuredServiceTimeSeconds;
-
-        // The fleet is taken away; what it held goes back, and then expires or is purged.
-        for (var t = 0; t < 120; t += 2)
-        {
-            workload.After(2);
-            Tick(100, 0, 0);
-        }
-
-        for (var t = 0; t < 240; t += 2)
-        {
-            workload.After(2);
-            Tick(Math.Max(0, 100 - (100 * t / expiresWithin)), 0, 0);
-        }
-
-        var idle = workload.State.History.MeasuredServiceTimeSeconds;
-        ScalingDecision burst = default;
-        published += 5000;
-        for (var t = 0; t < 120; t += 2)
-        {
-            workload.After(2);
-            burst = Tick(5000, 0, 0);
-        }
-
-        idle.Should().BeInRange(450, 750, $"it was {before:F0}; of 5,000 ten-minute jobs the answer is {burst.Replicas} replicas, {burst.Reason}");
     }
 }
