@@ -93,7 +93,9 @@ internal sealed class AmqpReader(
         {
             if (outcome.Answer.Result == DeclareResult.NoSuchQueue)
             {
-                _absent[outcome.Queue] = new Absence(outcome.At, IsConfirmed: _absent.ContainsKey(outcome.Queue));
+                var isSecond = _absent.TryGetValue(outcome.Queue, out var before)
+                    && (before.IsConfirmed || outcome.At - before.At <= AbsentInterval);
+                _absent[outcome.Queue] = new Absence(outcome.At, isSecond);
             }
             else if (outcome.Answer.Result == DeclareResult.Found)
             {

@@ -129,7 +129,7 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         var isSecond = IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor);
         var waits = consumers == 0 ? ready : isSecond ? Math.Min(entry.Fallback.DeclaredReady, ready) : 0;
         entry.LiveReady.Add(waits, at, LiveMemory);
-        entry.Fallback.IsMissed = false;
+        entry.Fallback.MissedAt = default;
         entry.Fallback.DeclaredAt = at;
         entry.Fallback.DeclaredReady = ready;
         entry.Fallback.DeclaredConsumers = consumers;
@@ -157,18 +157,21 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     }
 
     /// <summary>
-    /// Takes the broker's word that there is no such queue. Of one that is present it must be said twice in a row: a queue
-    /// that is deleted and declared anew is gone for an instant, and one that is gone is asked about only every 10 s.
+    /// Takes the broker's word that there is no such queue. Of one that is present it must be said twice within 10 s, with
+    /// nothing that shows the queue in between: one that is deleted and declared anew is gone for an instant, and one that is
+    /// gone is asked about only every 10 s.
     /// </summary>
     public void TakeNoSuchQueue(ref QueueEntry entry, DateTimeOffset at)
     {
-        if (entry.Reading.Presence == QueuePresence.Present && entry.Reading.IsUsable(at) && !entry.Fallback.IsMissed)
+        var isSecond = IsWithin(at, entry.Fallback.MissedAt, Max(AmqpReader.AbsentInterval, 2 * AmqpInterval))
+            && entry.Reading.LastPresentAt <= entry.Fallback.MissedAt;
+        if (entry.Reading.Presence == QueuePresence.Present && entry.Reading.IsUsable(at) && !isSecond)
         {
-            entry.Fallback.IsMissed = true;
+            entry.Fallback.MissedAt = at;
             return;
         }
 
-        entry.Fallback.IsMissed = false;
+        entry.Fallback.MissedAt = default;
         entry.Fallback.DeclaredAt = default;
         entry.LiveReady = default;
         if (at >= entry.Reading.ObservedAt)
@@ -261,6 +264,6 @@ internal struct FallbackFigures
     public long DeclaredReady;
     public long DeclaredConsumers;
 
-    /// <summary>Whether the newest declare did not find the queue, of which that was news.</summary>
-    public bool IsMissed;
+    /// <summary>When a declare did not find the queue, of which that was news; the minimum once one has found it.</summary>
+    public DateTimeOffset MissedAt;
 }
