@@ -735,7 +735,7 @@ internal sealed partial class BrokerState
                     _fallback.TakeListed(ref entry, in row, startedAt);
                 }
             }
-            else if (isGap && isGone && entry.Fallback.DeclaredAt < startedAt)
+            else if (isGap && isGone && !_fallback.IsDeclared(in entry, startedAt))
             {
                 _fallback.SetAbsent(ref entry, RabbitMqEndpoint.Management, startedAt);
             }

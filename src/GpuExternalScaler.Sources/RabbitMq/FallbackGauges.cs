@@ -73,7 +73,7 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         long consumers = 0;
         var missing = QueueGauges.None;
         var freshFor = TotalsFreshFor;
-        if (IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor))
+        if (IsDeclared(in entry, at))
         {
             consumers = entry.Fallback.DeclaredConsumers;
         }
@@ -97,7 +97,7 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     {
         entry.Fallback.ListedAt = at;
         entry.Fallback.ListedConsumers = row.Consumers;
-        var isDeclared = IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor);
+        var isDeclared = IsDeclared(in entry, at);
         if (entry.GaugesFrom == RabbitMqEndpoint.ManagementTotals
             && entry.Reading.Presence == QueuePresence.Present
             && at - entry.Fallback.TotalsAt <= TotalsFreshFor)
@@ -185,10 +185,13 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     /// the nodes asked are not all there are, or the name is one that 3.10 does not escape properly.
     /// </summary>
     public bool VouchesFor(in QueueEntry entry, DateTimeOffset now) =>
-        IsWithin(now, entry.Fallback.DeclaredAt, AmqpFreshFor)
+        IsDeclared(in entry, now)
         || (entry.GaugesFrom is RabbitMqEndpoint.Management or RabbitMqEndpoint.ManagementTotals
             && entry.Reading.Presence == QueuePresence.Present
             && entry.Reading.IsFresh(now));
+
+    /// <summary>Whether a declare has found a queue so lately that no list proves its absence.</summary>
+    public bool IsDeclared(in QueueEntry entry, DateTimeOffset at) => IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor);
 
     /// <summary>Notes that a complete answer of an endpoint does not hold the queue. The gauges keep their last values.</summary>
     public void SetAbsent(ref QueueEntry entry, RabbitMqEndpoint source, DateTimeOffset at)
