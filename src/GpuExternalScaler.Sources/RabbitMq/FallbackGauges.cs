@@ -147,12 +147,14 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         }
         else if (mayServe || entry.Reading.Presence != QueuePresence.Present || entry.GaugesFrom == RabbitMqEndpoint.Amqp)
         {
-            // Nothing is older than what was asked a moment ago, so nothing recent need be kept above it. Ready counts
-            // double here: with the unacknowledged unknown, one message that waits means that every slot is taken. A
-            // first look has nothing to be compared with but what another endpoint said, and else stands alone.
+            // Nothing is younger than what was asked a moment ago, so nothing recent need be kept above it; but it must
+            // outlast the older figures of a sweep that takes over. Ready counts double here: with the unacknowledged
+            // unknown, one message that waits means that every slot is taken. A first look has nothing to be compared
+            // with but what another endpoint said, and else stands alone.
             var first = entry.Reading.Presence == QueuePresence.Present && entry.Reading.IsUsable(at) ? Math.Min(entry.SweptReady, ready) : ready;
             entry.LiveReady = default;
-            SetPresent(ref entry, RabbitMqEndpoint.Amqp, at, consumers == 0 || isSecond ? waits : first, 0, consumers, QueueGauges.Unacked);
+            entry.LiveReady.Add(waits, at, LiveMemory);
+            SetPresent(ref entry, RabbitMqEndpoint.Amqp, at, waits, 0, consumers, QueueGauges.Unacked);
         }
     }
 
