@@ -313,6 +313,7 @@ internal sealed partial class BrokerState
                     break;
                 case RabbitMqEndpoint.Management:
                     _listStartedAt = startedAt;
+                    _listWholeSince = null;
                     break;
                 case RabbitMqEndpoint.ManagementTotals:
                     _totalsStartedAt = startedAt;
