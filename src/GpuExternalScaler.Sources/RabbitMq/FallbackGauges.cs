@@ -16,6 +16,12 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     /// </summary>
     internal static readonly TimeSpan LiveMemory = TimeSpan.FromSeconds(7);
 
+    /// <summary>What a declare said is fresh for no longer than this, however slowly declares come round.</summary>
+    private static readonly TimeSpan LongestFresh = TimeSpan.FromMinutes(1);
+
+    /// <summary>What a declare said is used for no longer than this, or <c>staleAfter</c>.</summary>
+    private static readonly TimeSpan LongestUsable = TimeSpan.FromMinutes(3);
+
     public TimeSpan ListFreshFor { get; } = 2.5 * options.ManagementInterval;
 
     public TimeSpan ListStaleAfter { get; } = Max(options.StaleAfter, 3 * options.ManagementInterval);
@@ -34,14 +40,14 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         set;
     }
 
-    public TimeSpan AmqpFreshFor => (2.5 * Rotation) + AmqpReader.DeclareTimeout;
+    public TimeSpan AmqpFreshFor => AmqpFresh(Rotation);
 
-    public TimeSpan AmqpStaleAfter => Max(options.StaleAfter, 3 * Rotation);
+    public TimeSpan AmqpStaleAfter => AmqpStale(Rotation);
 
     /// <summary>An absent queue is asked for less often: the broker logs an error each time.</summary>
-    public TimeSpan AbsentFreshFor => (2.5 * Max(Rotation, AmqpReader.AbsentInterval)) + AmqpReader.DeclareTimeout;
+    public TimeSpan AbsentFreshFor => AmqpFresh(Max(Rotation, AmqpReader.AbsentInterval));
 
-    public TimeSpan AbsentStaleAfter => Max(options.StaleAfter, 3 * Max(Rotation, AmqpReader.AbsentInterval));
+    public TimeSpan AbsentStaleAfter => AmqpStale(Max(Rotation, AmqpReader.AbsentInterval));
 
     /// <summary>Notes whether a list holds a queue, and says whether lists have missed it for long enough to call it gone.</summary>
     /// <param name="entry">The queue.</param>
@@ -126,7 +132,8 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     {
         // Where there are consumers a message may be on its way to a free one at the very moment: what waits is what two
         // looks in a row have seen. Without consumers nothing is on its way.
-        var isSecond = IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor);
+        var isSecond = IsDeclared(in entry, at)
+            || (entry.GaugesFrom == RabbitMqEndpoint.Amqp && entry.Reading.Presence == QueuePresence.Present && entry.Reading.IsUsable(at));
         var waits = consumers == 0 ? ready : isSecond ? Math.Min(entry.Fallback.DeclaredReady, ready) : 0;
         entry.LiveReady.Add(waits, at, LiveMemory);
         entry.Fallback.MissedAt = default;
@@ -152,6 +159,7 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
             // unknown, one message that waits means that every slot is taken. A first look has nothing to be compared
             // with but what another endpoint said, and else stands alone.
             var first = entry.Reading.Presence == QueuePresence.Present && entry.Reading.IsUsable(at) ? Math.Min(entry.SweptReady, ready) : ready;
+            waits = consumers == 0 || isSecond ? waits : first;
             entry.LiveReady = default;
             entry.LiveReady.Add(waits, at, LiveMemory);
             SetPresent(ref entry, RabbitMqEndpoint.Amqp, at, waits, 0, consumers, QueueGauges.Unacked);
@@ -214,6 +222,11 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     private static TimeSpan Max(TimeSpan a, TimeSpan b) => a > b ? a : b;
 
     private static TimeSpan Min(TimeSpan a, TimeSpan b) => a < b ? a : b;
+
+    private TimeSpan AmqpFresh(TimeSpan turn) =>
+        Min((2.5 * turn) + AmqpReader.DeclareTimeout, Max(LongestFresh, (2.5 * AmqpInterval) + AmqpReader.DeclareTimeout));
+
+    private TimeSpan AmqpStale(TimeSpan turn) => Max(options.StaleAfter, Min(3 * turn, Max(LongestUsable, 3 * AmqpInterval)));
 
     private static void SetConsumers(ref QueueEntry entry, long consumers) => entry.Reading = entry.Reading with
     {
