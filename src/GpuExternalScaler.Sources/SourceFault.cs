@@ -72,6 +72,9 @@ public enum SourceReason : byte
     /// <summary>The management API shows the user no consumers although there are some: it needs the tag <c>monitoring</c>.</summary>
     ConsumersHidden,
 
+    /// <summary>The broker takes no more connections: a limit of the node, the virtual host or the user is reached.</summary>
+    LimitReached,
+
     /// <summary>A defect of this program; the sentence names the exception's type.</summary>
     Unexpected,
 }
@@ -105,6 +108,7 @@ public static class SourceReasonCodes
         SourceReason.QueueUnreachable => "queue_unreachable",
         SourceReason.CannotList => "cannot_list",
         SourceReason.ConsumersHidden => "consumers_hidden",
+        SourceReason.LimitReached => "limit_reached",
         _ => "unexpected",
     };
 }

@@ -12,7 +12,7 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
 {
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(5);
 
-    // The reply code for a virtual host that does not exist, or that the user may not enter.
+    // The reply code for a virtual host that does not exist or that the user may not enter, and for a limit that is reached.
     private const ushort NotAllowed = 530;
 
     /// <inheritdoc/>
@@ -54,12 +54,7 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
                 return (SourceReason.None, own);
             }
 
-            var reason = connection.CloseReason switch
-            {
-                { ReplyCode: NotAllowed } => SourceReason.NotFound,
-                null => SourceReason.Timeout,
-                _ => SourceReason.ConnectionFailed,
-            };
+            var reason = Classify(connection.CloseReason);
             own.Abandon();
             return (reason, null);
         }
@@ -87,6 +82,16 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
             sockets.Dispose();
         }
     }
+
+    /// <summary>What the broker's reason for closing a connection says; null if it has said nothing.</summary>
+    internal static SourceReason Classify(ShutdownEventArgs? reason) => reason switch
+    {
+        null => SourceReason.Timeout,
+
+        // A limit of connections of the node, the virtual host or the user. Names stand in the text, but never at its end.
+        { ReplyCode: NotAllowed } => reason.ReplyText.EndsWith(" is reached", StringComparison.Ordinal) ? SourceReason.LimitReached : SourceReason.NotFound,
+        _ => SourceReason.ConnectionFailed,
+    };
 
     private static SourceReason Classify(Exception? exception)
     {

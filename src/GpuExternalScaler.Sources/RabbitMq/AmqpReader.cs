@@ -58,6 +58,8 @@ internal sealed class AmqpReader(
     private readonly VhostPool _vhosts = new(options, connector, clock);
     private readonly Dictionary<QueueName, Absence> _absent = [];
     private readonly HashSet<QueueName> _queues = [];
+
+    /// <summary>The wanted queues that have yet to be asked for, in order, before all have another turn.</summary>
     private readonly List<QueueName> _round = [];
     private readonly ConcurrentQueue<ConsumerEvent> _events = new();
     private IAmqpConnection? _listening;
@@ -66,8 +68,6 @@ internal sealed class AmqpReader(
     private bool _eventsLost;
     private DateTimeOffset _roundAt;
     private TimeSpan _lastRound;
-    private bool _isInRound;
-    private int _next;
 
     /// <summary>Whether consumer events come in.</summary>
     public bool IsListening => _listening is { IsOpen: true };
@@ -93,7 +93,9 @@ internal sealed class AmqpReader(
         {
             if (outcome.Answer.Result == DeclareResult.NoSuchQueue)
             {
-                _absent[outcome.Queue] = new Absence(outcome.At, IsConfirmed: _absent.ContainsKey(outcome.Queue));
+                var isSecond = _absent.TryGetValue(outcome.Queue, out var before)
+                    && (before.IsConfirmed || outcome.At - before.At <= AbsentInterval);
+                _absent[outcome.Queue] = new Absence(outcome.At, isSecond);
             }
             else if (outcome.Answer.Result == DeclareResult.Found)
             {
@@ -101,16 +103,11 @@ internal sealed class AmqpReader(
             }
         }
 
-        if (serveGauges && clock.Now >= deadline)
+        // Those that were not reached in time keep their turn, and have it before anyone has another.
+        var late = byVhost.Where(pair => _vhosts.Has(pair.Key)).SelectMany(static pair => pair.Value).ToHashSet();
+        late.ExceptWith(outcomes.Select(static outcome => outcome.Queue));
+        if (_round.RemoveAll(queue => _queues.Contains(queue) && !late.Contains(queue)) > 0 && _round.Count == 0)
         {
-            // Those that were not reached have their turn before anyone has another.
-            var reached = outcomes.Select(static outcome => outcome.Queue).ToHashSet();
-            _round.AddRange(byVhost.Where(pair => _vhosts.Has(pair.Key)).SelectMany(static pair => pair.Value).Where(queue => !reached.Contains(queue)));
-        }
-
-        if (_isInRound && _next >= _round.Count)
-        {
-            _isInRound = false;
             _lastRound = clock.Now - _roundAt;
         }
 
@@ -235,41 +232,43 @@ internal sealed class AmqpReader(
         if (!serveGauges)
         {
             _round.Clear();
-            _next = 0;
             _roundAt = default;
             _lastRound = default;
-            _isInRound = false;
         }
-        else if (_next >= _round.Count && now - _roundAt >= allInterval - (amqp.Interval / 2))
+        else if (_round.Count == 0 && now - _roundAt >= allInterval - (amqp.Interval / 2))
         {
             // Half an interval of tolerance: a timer that comes a millisecond early must not skip a whole turn.
-            _round.Clear();
             _round.AddRange(interest.Wanted.Where(queue => CanBeAsked(queue, now)));
-            _next = 0;
             _roundAt = now;
-            _isInRound = true;
         }
 
         var most = Math.Max(1, (int)(MostPerSecond * amqp.Interval.TotalSeconds));
-        if (_round.Count == 0 || _next > 0 || _round.Count > most)
+        var watched = new List<QueueName>();
+        if (_round.Count == 0 || _round.Count > most || _roundAt < now)
         {
-            var watched = new List<QueueName>();
             interest.TakeWatched(MostWatched, watched, queue => CanBeAsked(queue, now));
-            _queues.UnionWith(watched);
         }
 
-        // The watched ones are of the same number, but must not take every place.
-        most = Math.Max(most - _queues.Count, (most + 1) / 2);
-        for (; _next < _round.Count && most > 0; _next++)
+        // The watched ones are of the same number, but must not take every place, nor all of the time of a slow broker.
+        most = Math.Max(most - _queues.Count - watched.Count, (most + 1) / 2);
+        for (var i = 0; i < watched.Count || (i < _round.Count && most > 0); i++)
         {
-            most -= _queues.Add(_round[_next]) ? 1 : 0;
+            if (i < watched.Count)
+            {
+                _queues.Add(watched[i]);
+            }
+
+            if (i < _round.Count && most > 0)
+            {
+                most -= _queues.Add(_round[i]) ? 1 : 0;
+            }
         }
     }
 
     private TimeSpan Rotation(TimeSpan allInterval)
     {
         var planned = TimeSpan.FromSeconds(interest.Wanted.Count / (double)MostPerSecond);
-        var measured = _isInRound && clock.Now - _roundAt > _lastRound ? clock.Now - _roundAt : _lastRound;
+        var measured = _round.Count > 0 && clock.Now - _roundAt > _lastRound ? clock.Now - _roundAt : _lastRound;
         var longest = planned > measured ? planned : measured;
         return longest > allInterval ? longest : allInterval;
     }

@@ -313,6 +313,7 @@ internal sealed partial class BrokerState
                     break;
                 case RabbitMqEndpoint.Management:
                     _listStartedAt = startedAt;
+                    _listWholeSince = null;
                     break;
                 case RabbitMqEndpoint.ManagementTotals:
                     _totalsStartedAt = startedAt;
@@ -735,7 +736,7 @@ internal sealed partial class BrokerState
                     _fallback.TakeListed(ref entry, in row, startedAt);
                 }
             }
-            else if (isGap && isGone && entry.Fallback.DeclaredAt < startedAt)
+            else if (isGap && isGone && !_fallback.IsDeclared(in entry, startedAt))
             {
                 _fallback.SetAbsent(ref entry, RabbitMqEndpoint.Management, startedAt);
             }

@@ -16,6 +16,12 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     /// </summary>
     internal static readonly TimeSpan LiveMemory = TimeSpan.FromSeconds(7);
 
+    /// <summary>What a declare said is fresh for no longer than this, however slowly declares come round.</summary>
+    private static readonly TimeSpan LongestFresh = TimeSpan.FromMinutes(1);
+
+    /// <summary>What a declare said is used for no longer than this, or <c>staleAfter</c>.</summary>
+    private static readonly TimeSpan LongestUsable = TimeSpan.FromMinutes(3);
+
     public TimeSpan ListFreshFor { get; } = 2.5 * options.ManagementInterval;
 
     public TimeSpan ListStaleAfter { get; } = Max(options.StaleAfter, 3 * options.ManagementInterval);
@@ -34,14 +40,14 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         set;
     }
 
-    public TimeSpan AmqpFreshFor => (2.5 * Rotation) + AmqpReader.DeclareTimeout;
+    public TimeSpan AmqpFreshFor => AmqpFresh(Rotation);
 
-    public TimeSpan AmqpStaleAfter => Max(options.StaleAfter, 3 * Rotation);
+    public TimeSpan AmqpStaleAfter => AmqpStale(Rotation);
 
     /// <summary>An absent queue is asked for less often: the broker logs an error each time.</summary>
-    public TimeSpan AbsentFreshFor => (2.5 * Max(Rotation, AmqpReader.AbsentInterval)) + AmqpReader.DeclareTimeout;
+    public TimeSpan AbsentFreshFor => AmqpFresh(Max(Rotation, AmqpReader.AbsentInterval));
 
-    public TimeSpan AbsentStaleAfter => Max(options.StaleAfter, 3 * Max(Rotation, AmqpReader.AbsentInterval));
+    public TimeSpan AbsentStaleAfter => AmqpStale(Max(Rotation, AmqpReader.AbsentInterval));
 
     /// <summary>Notes whether a list holds a queue, and says whether lists have missed it for long enough to call it gone.</summary>
     /// <param name="entry">The queue.</param>
@@ -73,7 +79,7 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         long consumers = 0;
         var missing = QueueGauges.None;
         var freshFor = TotalsFreshFor;
-        if (IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor))
+        if (IsDeclared(in entry, at))
         {
             consumers = entry.Fallback.DeclaredConsumers;
         }
@@ -97,7 +103,7 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     {
         entry.Fallback.ListedAt = at;
         entry.Fallback.ListedConsumers = row.Consumers;
-        var isDeclared = IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor);
+        var isDeclared = IsDeclared(in entry, at);
         if (entry.GaugesFrom == RabbitMqEndpoint.ManagementTotals
             && entry.Reading.Presence == QueuePresence.Present
             && at - entry.Fallback.TotalsAt <= TotalsFreshFor)
@@ -126,10 +132,11 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     {
         // Where there are consumers a message may be on its way to a free one at the very moment: what waits is what two
         // looks in a row have seen. Without consumers nothing is on its way.
-        var isSecond = IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor);
+        var isSecond = IsDeclared(in entry, at)
+            || (entry.GaugesFrom == RabbitMqEndpoint.Amqp && entry.Reading.Presence == QueuePresence.Present && entry.Reading.IsUsable(at));
         var waits = consumers == 0 ? ready : isSecond ? Math.Min(entry.Fallback.DeclaredReady, ready) : 0;
         entry.LiveReady.Add(waits, at, LiveMemory);
-        entry.Fallback.IsMissed = false;
+        entry.Fallback.MissedAt = default;
         entry.Fallback.DeclaredAt = at;
         entry.Fallback.DeclaredReady = ready;
         entry.Fallback.DeclaredConsumers = consumers;
@@ -147,28 +154,34 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
         }
         else if (mayServe || entry.Reading.Presence != QueuePresence.Present || entry.GaugesFrom == RabbitMqEndpoint.Amqp)
         {
-            // Nothing is older than what was asked a moment ago, so nothing recent need be kept above it. Ready counts
-            // double here: with the unacknowledged unknown, one message that waits means that every slot is taken. A
-            // first look has nothing to be compared with but what another endpoint said, and else stands alone.
+            // Nothing is younger than what was asked a moment ago, so nothing recent need be kept above it; but it must
+            // outlast the older figures of a sweep that takes over. Ready counts double here: with the unacknowledged
+            // unknown, one message that waits means that every slot is taken. A first look has nothing to be compared
+            // with but what another endpoint said, and else stands alone.
             var first = entry.Reading.Presence == QueuePresence.Present && entry.Reading.IsUsable(at) ? Math.Min(entry.SweptReady, ready) : ready;
+            waits = consumers == 0 || isSecond ? waits : first;
             entry.LiveReady = default;
-            SetPresent(ref entry, RabbitMqEndpoint.Amqp, at, consumers == 0 || isSecond ? waits : first, 0, consumers, QueueGauges.Unacked);
+            entry.LiveReady.Add(waits, at, LiveMemory);
+            SetPresent(ref entry, RabbitMqEndpoint.Amqp, at, waits, 0, consumers, QueueGauges.Unacked);
         }
     }
 
     /// <summary>
-    /// Takes the broker's word that there is no such queue. Of one that is present it must be said twice in a row: a queue
-    /// that is deleted and declared anew is gone for an instant, and one that is gone is asked about only every 10 s.
+    /// Takes the broker's word that there is no such queue. Of one that is present it must be said twice within 10 s, with
+    /// nothing that shows the queue in between: one that is deleted and declared anew is gone for an instant, and one that is
+    /// gone is asked about only every 10 s.
     /// </summary>
     public void TakeNoSuchQueue(ref QueueEntry entry, DateTimeOffset at)
     {
-        if (entry.Reading.Presence == QueuePresence.Present && entry.Reading.IsUsable(at) && !entry.Fallback.IsMissed)
+        var isSecond = IsWithin(at, entry.Fallback.MissedAt, Max(AmqpReader.AbsentInterval, 2 * AmqpInterval))
+            && entry.Reading.LastPresentAt <= entry.Fallback.MissedAt;
+        if (entry.Reading.Presence == QueuePresence.Present && entry.Reading.IsUsable(at) && !isSecond)
         {
-            entry.Fallback.IsMissed = true;
+            entry.Fallback.MissedAt = at;
             return;
         }
 
-        entry.Fallback.IsMissed = false;
+        entry.Fallback.MissedAt = default;
         entry.Fallback.DeclaredAt = default;
         entry.LiveReady = default;
         if (at >= entry.Reading.ObservedAt)
@@ -182,10 +195,13 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     /// the nodes asked are not all there are, or the name is one that 3.10 does not escape properly.
     /// </summary>
     public bool VouchesFor(in QueueEntry entry, DateTimeOffset now) =>
-        IsWithin(now, entry.Fallback.DeclaredAt, AmqpFreshFor)
+        IsDeclared(in entry, now)
         || (entry.GaugesFrom is RabbitMqEndpoint.Management or RabbitMqEndpoint.ManagementTotals
             && entry.Reading.Presence == QueuePresence.Present
             && entry.Reading.IsFresh(now));
+
+    /// <summary>Whether a declare has found a queue so lately that no list proves its absence.</summary>
+    public bool IsDeclared(in QueueEntry entry, DateTimeOffset at) => IsWithin(at, entry.Fallback.DeclaredAt, AmqpFreshFor);
 
     /// <summary>Notes that a complete answer of an endpoint does not hold the queue. The gauges keep their last values.</summary>
     public void SetAbsent(ref QueueEntry entry, RabbitMqEndpoint source, DateTimeOffset at)
@@ -206,6 +222,11 @@ internal sealed class FallbackGauges(RabbitMqConnectionOptions options)
     private static TimeSpan Max(TimeSpan a, TimeSpan b) => a > b ? a : b;
 
     private static TimeSpan Min(TimeSpan a, TimeSpan b) => a < b ? a : b;
+
+    private TimeSpan AmqpFresh(TimeSpan turn) =>
+        Min((2.5 * turn) + AmqpReader.DeclareTimeout, Max(LongestFresh, (2.5 * AmqpInterval) + AmqpReader.DeclareTimeout));
+
+    private TimeSpan AmqpStale(TimeSpan turn) => Max(options.StaleAfter, Min(3 * turn, Max(LongestUsable, 3 * AmqpInterval)));
 
     private static void SetConsumers(ref QueueEntry entry, long consumers) => entry.Reading = entry.Reading with
     {
@@ -261,6 +282,6 @@ internal struct FallbackFigures
     public long DeclaredReady;
     public long DeclaredConsumers;
 
-    /// <summary>Whether the newest declare did not find the queue, of which that was news.</summary>
-    public bool IsMissed;
+    /// <summary>When a declare did not find the queue, of which that was news; the minimum once one has found it.</summary>
+    public DateTimeOffset MissedAt;
 }

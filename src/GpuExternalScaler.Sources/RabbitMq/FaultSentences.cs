@@ -37,6 +37,7 @@ internal sealed class FaultSentences(RabbitMqConnectionOptions options)
                 $"{subject} has no exchange amq.rabbitmq.event; consumers are learned from the management API instead, where one is configured.",
             SourceReason.Forbidden when isAmqp => $"{subject} does not let the user look at a queue (ACCESS_REFUSED).",
             SourceReason.NotFound when isAmqp => $"{subject} has no such virtual host, or the user may not use it.",
+            SourceReason.LimitReached => $"{subject} takes no more connections: a limit of the broker, the virtual host or the user is reached.",
             SourceReason.MalformedAnswer when isAmqp => $"{subject} does not speak AMQP 0-9-1.",
             SourceReason.QueueUnreachable => $"{subject} knows a queue but not its figures: its node is down, or it is exclusive to another connection.",
             SourceReason.ConsumersHidden => $"{subject} shows the user no consumers but its own; to learn their prefetch it needs the tag monitoring.",

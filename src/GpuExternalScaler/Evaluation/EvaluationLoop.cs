@@ -67,7 +67,7 @@ internal sealed class EvaluationLoop(
         {
             _sharesAt = now;
             CompareShares(now);
-            _watch.CollectWanted(registry.All);
+            _watch.CollectWanted(registry.All, now);
         }
 
         if (now - _expiredAt >= TimeSpan.FromMinutes(1))

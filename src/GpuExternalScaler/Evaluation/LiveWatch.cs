@@ -46,7 +46,7 @@ internal sealed class LiveWatch
     }
 
     /// <summary>Collects what all workloads want.</summary>
-    public void CollectWanted(IEnumerable<Workload> workloads)
+    public void CollectWanted(IEnumerable<Workload> workloads, DateTimeOffset now)
     {
         foreach (var workload in workloads)
         {
@@ -58,9 +58,13 @@ internal sealed class LiveWatch
             // Slots of another generation are looked up again at the next evaluation.
             var readings = connection.Source.Current;
             ReadOnlySpan<int> slots = evaluation.Queues.IsBoundTo(readings) ? evaluation.Queues.Slots : [];
+            var holdFor = workload.Policy.HoldFor;
             for (var i = 0; i < slots.Length; i++)
             {
-                if (slots[i] < 0 || !IsDeletedOfPattern(evaluation.Queues.IsPattern, in readings[slots[i]]))
+                // One that was deleted may be declared anew, and with AMQP alone nothing else would tell.
+                if (slots[i] < 0
+                    || !IsDeletedOfPattern(evaluation.Queues.IsPattern, in readings[slots[i]])
+                    || now - readings[slots[i]].LastPresentAt <= holdFor)
                 {
                     notes.Want(evaluation.Queues, i, readings);
                 }

@@ -11,6 +11,15 @@ namespace GpuExternalScaler.Sources.Tests.RabbitMq;
 /// <summary>What is made of RabbitMQ.Client where it does not do what it should.</summary>
 public class AmqpClientTests
 {
+    [Theory]
+    [InlineData(530, "NOT_ALLOWED - vhost x not found", SourceReason.NotFound)]
+    [InlineData(530, "NOT_ALLOWED - access to vhost 'connection limit (1) is reached' refused for user 'u'", SourceReason.NotFound)]
+    [InlineData(530, "NOT_ALLOWED - access to vhost '/' refused for user 'u': connection limit (5) is reached", SourceReason.LimitReached)]
+    [InlineData(530, "NOT_ALLOWED - Connection refused for user 'u': user connection limit (5) is reached", SourceReason.LimitReached)]
+    [InlineData(541, "INTERNAL_ERROR - access to vhost '/' refused for user 'u': vhost '/' is down", SourceReason.ConnectionFailed)]
+    public void What_the_broker_says_when_it_takes_no_connection(ushort code, string text, SourceReason reason) =>
+        AmqpConnector.Classify(new ShutdownEventArgs(ShutdownInitiator.Peer, code, text)).Should().Be(reason);
+
     [Fact]
     public async Task A_server_that_accepts_and_says_nothing_is_left_with_no_open_socket()
     {

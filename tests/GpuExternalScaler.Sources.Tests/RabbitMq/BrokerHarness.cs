@@ -85,6 +85,8 @@ internal sealed class BrokerHarness
 
     public SweepOutcome Declare(DeclarePass pass) => _state.ApplyDeclares(pass, "n1:5672", Now);
 
+    public SweepOutcome Defect(RabbitMqEndpoint kind) => _state.ApplyDefect(kind, Now, Now, new InvalidOperationException());
+
     public SweepOutcome Consumers(object answer, double age = 0) =>
         _state.ApplyConsumers(Now - TimeSpan.FromSeconds(age), Now, "n1:15672", ToAnswer(answer));
 

@@ -303,6 +303,73 @@ public class DeclareTests
     }
 
     [Fact]
+    public async Task A_broker_that_takes_no_more_connections_is_not_reached()
+    {
+        _broker.Refusal = SourceReason.LimitReached;
+        var pass = await Reader().DeclareAsync(false, TimeSpan.FromSeconds(1), CancellationToken.None);
+        pass.IsConnected.Should().BeFalse();
+        var harness = new BrokerHarness(Options);
+        harness.Declare(pass).Should().BeEquivalentTo(new { Succeeded = false, Reason = SourceReason.LimitReached });
+        harness.Current.HasSwept.Should().BeFalse();
+        harness.Current.Fault!.Sentence.Should().Contain("takes no more connections");
+    }
+
+    [Fact]
+    public async Task A_404_is_asked_about_again_at_once_unless_the_one_before_is_recent()
+    {
+        var reader = Reader();
+        Want(["q"]);
+        _broker.Answer = static _ => new DeclareAnswer(DeclareResult.NoSuchQueue);
+        await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None);
+        _broker.Answer = static _ => new DeclareAnswer(DeclareResult.TimedOut);
+        foreach (var seconds in new[] { 1, 11 })
+        {
+            _time.Shift(TimeSpan.FromSeconds(seconds));
+            await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None);
+        }
+
+        _broker.Answer = static _ => new DeclareAnswer(DeclareResult.NoSuchQueue);
+        for (var i = 0; i < 2; i++)
+        {
+            _time.Shift(TimeSpan.FromSeconds(3));
+            (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Outcomes.Should().ContainSingle();
+        }
+
+        _time.Shift(TimeSpan.FromSeconds(3));
+        (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Outcomes.Should().BeEmpty();
+    }
+
+    [Fact]
+    public async Task Watched_queues_leave_time_for_the_others_of_a_slow_broker()
+    {
+        // 50 ms each: 100 in a pass, fewer than are watched.
+        var reader = Reader();
+        var names = Enumerable.Range(0, 1000).Select(static i => $"q{i}").ToList();
+        Want(names);
+        _broker.Answer = _ =>
+        {
+            lock (_time)
+            {
+                _time.Shift(TimeSpan.FromMilliseconds(50));
+            }
+
+            return new DeclareAnswer(DeclareResult.Found, 0, 0);
+        };
+        for (var pass = 0; pass < 25; pass++)
+        {
+            foreach (var name in names.TakeLast(200))
+            {
+                _interest.Watch(new QueueName("/", name));
+            }
+
+            _interest.PublishWatch();
+            await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None);
+        }
+
+        _broker.Asked.Keys.Should().BeEquivalentTo(names);
+    }
+
+    [Fact]
     public async Task With_nothing_to_ask_for_a_broker_that_has_fallen_silent_is_noticed()
     {
         var reader = Reader();
@@ -370,6 +437,72 @@ public class DeclareTests
         reader.IsListening.Should().BeTrue();
         reader.ListenReason.Should().Be(SourceReason.None);
         _broker.Listens.Should().BeLessThanOrEqualTo(3);
+    }
+
+    [Fact]
+    public async Task A_slow_broker_does_not_make_the_round_endless()
+    {
+        // 25 ms each, one after another: 200 in the 5 s of a pass, fewer than the 256 that are watched.
+        const int count = 300;
+        var reader = Reader();
+        var names = Enumerable.Range(0, count).Select(static i => $"q{i}").ToList();
+        Want(names);
+        _broker.Answer = _ =>
+        {
+            lock (_time)
+            {
+                _time.Shift(TimeSpan.FromMilliseconds(25));
+            }
+
+            return new DeclareAnswer(DeclareResult.Found, 0, 0);
+        };
+        TimeSpan rotation = default;
+        for (var pass = 0; pass < 200; pass++)
+        {
+            foreach (var name in names)
+            {
+                // Where AMQP serves, unacknowledged are missing, so each queue is worth watching.
+                _interest.Watch(new QueueName("/", name));
+            }
+
+            _interest.PublishWatch();
+            rotation = (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Rotation;
+        }
+
+        rotation.Should().BeLessThan(TimeSpan.FromSeconds(30));
+    }
+
+    [Fact]
+    public async Task Rotation_says_how_often_a_queue_is_really_asked()
+    {
+        // 15 ms each: 333 in a pass, so that 4,000 queues come round every minute.
+        const int count = 4000;
+        var reader = Reader();
+        var names = Enumerable.Range(0, count).Select(static i => $"q{i}").ToList();
+        Want(names);
+        _broker.Answer = _ =>
+        {
+            lock (_time)
+            {
+                _time.Shift(TimeSpan.FromMilliseconds(15));
+            }
+
+            return new DeclareAnswer(DeclareResult.Found, 0, 0);
+        };
+        var longest = TimeSpan.Zero;
+        for (var pass = 0; pass < 300; pass++)
+        {
+            foreach (var name in names)
+            {
+                _interest.Watch(new QueueName("/", name));
+            }
+
+            _interest.PublishWatch();
+            var rotation = (await reader.DeclareAsync(true, TimeSpan.FromSeconds(2), CancellationToken.None)).Rotation;
+            longest = rotation > longest ? rotation : longest;
+        }
+
+        longest.Should().BeLessThan(TimeSpan.FromSeconds(150));
     }
 
     private static async Task Until(Func<bool> condition)

@@ -1,3 +1,5 @@
+using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Scaling.Policy;
 using GpuExternalScaler.Scaling.Readings;
 using GpuExternalScaler.Sources.RabbitMq;
 
@@ -392,6 +394,196 @@ public class StandInTests
         harness.Wait(age);
         harness.Declare(("q", BrokerHarness.Found(3, 5)));
         harness["q"].Should().BeEquivalentTo(new { Ready = ready, Missing = QueueGauges.Unacked });
+    }
+
+    [Fact]
+    public void What_a_declare_saw_outlasts_the_change_back_to_the_metrics()
+    {
+        var harness = new BrokerHarness(BrokerHarness.All);
+        var empty = new PageText("n1").WithInfo().Queue("q").ToString();
+        harness.Sweep(empty);
+        harness.Sweep(SourceReason.Timeout);
+        harness.Sweep(SourceReason.Timeout);
+        harness.Sweep(SourceReason.Timeout);
+        harness.Declare(("q", BrokerHarness.Found(0, 0)));
+        harness.Wait(1);
+        harness.Declare(("q", BrokerHarness.Found(40, 0)));
+        harness["q"].Should().BeEquivalentTo(new { Ready = 40L, Missing = QueueGauges.Unacked });
+
+        // The metrics are back, with figures that the broker made up to 5 s ago.
+        harness.Sweep(empty);
+        harness["q"].Ready.Should().Be(40, "the page shows how it was before the look");
+    }
+
+    [Fact]
+    public void What_a_declare_saw_outlasts_the_change_back_to_the_list()
+    {
+        var harness = new BrokerHarness(ManagementAndAmqp);
+        harness.List(List("q", 0, 0, 0));
+        harness.Wait(31);
+        harness.List(SourceReason.Timeout);
+        harness.Declare(("q", BrokerHarness.Found(0, 0)));
+        harness.Wait(1);
+        harness.Declare(("q", BrokerHarness.Found(40, 0)));
+        harness["q"].Ready.Should().Be(40);
+        harness.Wait(1);
+        harness.List(List("q", 0, 0, 0));
+        harness["q"].Ready.Should().Be(40, "the list is 9 s old on average");
+    }
+
+    [Fact]
+    public void A_queue_that_declares_find_is_not_gone_because_lists_lack_it()
+    {
+        var harness = new BrokerHarness(ManagementAndAmqp);
+        harness.List("[" + List("q", 3, 2, 2)[1..^1] + "," + List("other", 0, 0, 0)[1..^1] + "]");
+        for (var t = 2; t <= 60; t += 2)
+        {
+            harness.Wait(1.9);
+            harness.Declare(("q", BrokerHarness.Found(3, 2)));
+            harness.Wait(0.1);
+            if (t % 10 == 0)
+            {
+                harness.List(List("other", 0, 0, 0));
+            }
+
+            harness["q"].Presence.Should().Be(QueuePresence.Present, $"the broker found it 0.1 s ago, at {t} s");
+        }
+    }
+
+    [Fact]
+    public void A_404_of_long_ago_is_not_the_first_of_two_in_a_row()
+    {
+        var harness = new BrokerHarness(BrokerHarness.All);
+        harness.Sweep(Page);
+        harness.Declare(("q", new DeclareAnswer(DeclareResult.NoSuchQueue)));
+        harness.Declare(("q", new DeclareAnswer(DeclareResult.Lost)));
+        for (var t = 0; t < 3600; t += 2)
+        {
+            harness.Sweep(Page);
+        }
+
+        harness.Wait(1);
+        harness.Declare(("q", new DeclareAnswer(DeclareResult.NoSuchQueue)));
+        harness["q"].Presence.Should().Be(QueuePresence.Present, "it may be declared anew at this moment");
+    }
+
+    [Fact]
+    public void A_workload_woken_over_AMQP_does_not_fall_asleep_when_the_metrics_are_back()
+    {
+        var harness = new BrokerHarness(BrokerHarness.All);
+        var state = new WorkloadState();
+        ScalingDecision Step() => DecisionFold.Step(
+            state,
+            new WorkloadSnapshot { Queues = new[] { harness["q"] } },
+            ScalingPolicy.Default,
+            harness.Now);
+        var empty = new PageText("n1").WithInfo().Queue("q").ToString();
+        harness.Sweep(empty);
+        Step();
+        for (var i = 0; i < 3; i++)
+        {
+            harness.Sweep(SourceReason.Timeout);
+            Step();
+        }
+
+        harness.Declare(("q", BrokerHarness.Found(0, 0)));
+        Step();
+        harness.Wait(1);
+        harness.Declare(("q", BrokerHarness.Found(40, 0)));
+        var awake = Step();
+        awake.IsActive.Should().BeTrue();
+        harness.Sweep(empty);
+        var after = Step();
+        after.IsActive.Should().BeTrue();
+    }
+
+    [Fact]
+    public void After_half_an_hour_without_any_answer_zero_is_not_a_figure()
+    {
+        // However long a turn may be.
+        var harness = new BrokerHarness(BrokerHarness.AmqpOnly) { Rotation = TimeSpan.FromSeconds(1067) };
+        harness.Declare(("q", BrokerHarness.Found(0, 0)));
+        var state = new WorkloadState();
+        for (var i = 0; i < 180; i++)
+        {
+            harness.Wait(10);
+            harness.Declare(SourceReason.ConnectionRefused);
+        }
+
+        var decision = DecisionFold.Step(
+            state,
+            new WorkloadSnapshot { Queues = new[] { harness["q"] } },
+            ScalingPolicy.Default,
+            harness.Now);
+        decision.IsDecided.Should().BeFalse();
+    }
+
+    [Fact]
+    public void However_slowly_declares_come_round_they_are_not_believed_for_ever()
+    {
+        var harness = new BrokerHarness(BrokerHarness.AmqpOnly) { Rotation = TimeSpan.FromHours(1) };
+        harness.Declare(("q", BrokerHarness.Found(1, 1)), ("gone", new DeclareAnswer(DeclareResult.NoSuchQueue)));
+        harness["q"].Should().BeEquivalentTo(new { FreshFor = TimeSpan.FromSeconds(60), StaleAfter = TimeSpan.FromMinutes(3) });
+        harness["gone"].Should().BeEquivalentTo(new { Presence = QueuePresence.Absent, FreshFor = TimeSpan.FromSeconds(60), StaleAfter = TimeSpan.FromMinutes(3) });
+    }
+
+    [Fact]
+    public void Two_looks_in_a_row_may_be_a_slow_turn_apart()
+    {
+        var harness = new BrokerHarness(BrokerHarness.AmqpOnly) { Rotation = TimeSpan.FromSeconds(90) };
+        harness.Declare(("q", BrokerHarness.Found(0, 5)));
+        harness.Wait(90);
+        harness.Declare(("q", BrokerHarness.Found(40, 5)));
+        harness["q"].Ready.Should().Be(0);
+        harness.Wait(90);
+        harness.Declare(("q", BrokerHarness.Found(40, 5)));
+        harness["q"].Ready.Should().Be(40);
+    }
+
+    [Fact]
+    public void What_declares_saw_fall_is_not_raised_again_by_the_change_back()
+    {
+        var harness = new BrokerHarness(ManagementAndAmqp);
+        harness.Declare(("q", BrokerHarness.Found(40, 0)));
+        harness.Wait(1);
+        harness.Declare(("q", BrokerHarness.Found(2, 0)));
+        harness["q"].Ready.Should().Be(2);
+        harness.Totals(Totals("q", 0, 0));
+        harness["q"].Ready.Should().Be(2);
+        harness.Wait(8);
+        harness.Totals(Totals("q", 0, 0));
+        harness["q"].Ready.Should().Be(0);
+    }
+
+    [Fact]
+    public void A_page_between_two_404s_begins_the_count_anew()
+    {
+        var harness = new BrokerHarness(BrokerHarness.All);
+        harness.Sweep(Page);
+        harness.Declare(("q", new DeclareAnswer(DeclareResult.NoSuchQueue)));
+        harness.Sweep(Page);
+        harness.Declare(("q", new DeclareAnswer(DeclareResult.NoSuchQueue)));
+        harness["q"].Presence.Should().Be(QueuePresence.Present);
+        harness.Wait(1);
+        harness.Declare(("q", new DeclareAnswer(DeclareResult.NoSuchQueue)));
+        harness["q"].Presence.Should().Be(QueuePresence.Absent);
+    }
+
+    [Fact]
+    public void A_list_that_could_not_be_read_for_a_defect_breaks_the_row_that_proves_absence()
+    {
+        var harness = new BrokerHarness(ManagementOnly);
+        harness.List(List("q", 1, 0, 0));
+        harness.Wait(10);
+        harness.List(List("other", 1, 0, 0));
+        harness.Wait(5);
+        harness.Defect(RabbitMqEndpoint.Management);
+        harness.Wait(5);
+        harness.List(List("other", 1, 0, 0));
+        harness["q"].Presence.Should().Be(QueuePresence.Present);
+        harness.Wait(10);
+        harness.List(List("other", 1, 0, 0));
+        harness["q"].Presence.Should().Be(QueuePresence.Absent);
     }
 
     [Fact]

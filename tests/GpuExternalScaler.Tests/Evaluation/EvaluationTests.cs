@@ -142,8 +142,10 @@ public sealed class EvaluationTests
         detail.Should().StartWith("not_sampled: ").And.Contain("'main'");
     }
 
-    [Fact]
-    public async Task A_deleted_queue_of_a_pattern_is_wanted_no_longer()
+    [Theory]
+    [InlineData("queueRegex", "images-.*")]
+    [InlineData("queue", "images-2")]
+    public async Task A_deleted_queue_of_a_pattern_is_wanted_no_longer_than_holdFor(string key, string value)
     {
         var isThere = true;
         await using var broker = await StartBrokerAsync(() => "# TYPE rabbitmq_detailed_queue_info gauge\n" + (Volatile.Read(ref isThere) ? Lines("images-2") : ""));
@@ -151,20 +153,20 @@ public sealed class EvaluationTests
         using var channel = GrpcChannel.ForAddress(server.Urls.First());
         var client = new ExternalScaler.ExternalScalerClient(channel.CreateCallInvoker());
         var interest = server.Services.GetRequiredService<BrokerConnections>().All[0].Source.Interest;
-        var pattern = new ScaledObjectRef { Name = "pattern", Namespace = "genai", ScalerMetadata = { ["queueRegex"] = "images.*" } };
+        var pattern = new ScaledObjectRef { Name = "pattern", Namespace = "genai", ScalerMetadata = { ["queueRegex"] = "images.*", ["holdFor"] = "1s" } };
         await UntilAsync(async () => await client.IsActiveAsync(pattern) is not null && interest.Wanted.Count == 2);
 
         Volatile.Write(ref isThere, false);
         await UntilAsync(() => Task.FromResult(interest.Wanted.Count == 1));
         interest.Wanted.Should().ContainSingle().Which.Name.Should().Be("images");
 
-        // Named by somebody it is wanted, there or not.
-        var named = new ScaledObjectRef { Name = "named", Namespace = "genai", ScalerMetadata = { ["queue"] = "images-2" } };
+        // Somebody holds for longer, or names it, and then it is wanted, there or not.
+        var other = new ScaledObjectRef { Name = "other", Namespace = "genai", ScalerMetadata = { [key] = value } };
         await UntilAsync(async () =>
         {
             try
             {
-                await client.IsActiveAsync(named);
+                await client.IsActiveAsync(other);
             }
             catch (RpcException)
             {
