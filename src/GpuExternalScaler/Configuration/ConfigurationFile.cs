@@ -56,7 +56,7 @@ internal static class ConfigurationFile
             section.Error("metrics", "a connection needs metrics (preferred), management or amqp; any one is enough");
         }
 
-        if (section.Has("metrics") && section.Has("metrics.urls") == section.Has("metrics.dns"))
+        if (section.HasSection("metrics") && section.Has("metrics.urls") == section.Has("metrics.dns"))
         {
             section.Error(section.Has("metrics.dns") ? "metrics.dns" : "metrics.urls", "give either urls (one for each node) or dns");
         }
@@ -74,7 +74,7 @@ internal static class ConfigurationFile
 
     private static void RequireEndpoint(FileSection section, string endpoint, string url)
     {
-        if (!section.Has(endpoint))
+        if (!section.HasSection(endpoint))
         {
             return;
         }

@@ -58,12 +58,15 @@ internal static class YamlTree
     // The deepest key is four down. A megabyte of brackets must not end the process with its stack.
     private const int Deepest = 16;
 
+    private const string NotValid = "not valid YAML here, or shortly before (indentation, a bracket or quote that is not closed, a missing colon)";
+
     /// <summary>The document's mapping; an empty file is an empty one. Null, with the finding noted, when it is none.</summary>
     public static YamlMap? Parse(string yaml, List<ConfigurationFinding> findings)
     {
+        var scanner = new Scanner(new StringReader(yaml));
         try
         {
-            var parser = new Parser(new StringReader(yaml));
+            var parser = new Parser(scanner);
             parser.Consume<StreamStart>();
             if (parser.TryConsume<StreamEnd>(out _))
             {
@@ -93,7 +96,12 @@ internal static class YamlTree
         catch (YamlException exception)
         {
             // YamlDotNet's messages may quote the text; the place is what helps.
-            findings.Add(new ConfigurationFinding("", exception.Start.Line, exception.Start.Column, "not valid YAML here (indentation, a missing colon or a stray character)"));
+            findings.Add(new ConfigurationFinding("", exception.Start.Line, exception.Start.Column, NotValid));
+        }
+        catch (Exception exception) when (exception is not OutOfMemoryException)
+        {
+            // YamlDotNet 16 throws InvalidOperationException at "{ a: b" that is never closed, and others are not ruled out.
+            findings.Add(new ConfigurationFinding("", scanner.CurrentPosition.Line, scanner.CurrentPosition.Column, NotValid));
         }
 
         return null;
@@ -136,7 +144,7 @@ internal static class YamlTree
 
                 return Anchored(mapping, new YamlMap(entries, line, column));
             default:
-                throw new NotReadableException("not valid YAML here", start.Start);
+                throw new NotReadableException(NotValid, start.Start);
         }
 
         YamlPart Anchored(NodeEvent node, YamlPart part)

@@ -153,7 +153,7 @@ public class ConfigurationFileTests
     [InlineData("rabbitmq: { m: { management: { url: \"http://x\", username: u, passwordFile: p, password: s3cret } } }", 1, 79, "rabbitmq.m.management.password: unknown key; did you mean passwordFile?")]
     [InlineData("log: { level: *there }", 1, 15, "an alias (?) of what has no anchor (&) before it")]
     [InlineData("log: {}\nlog: {}", 2, 1, "log: given twice in one section, first on line 1")]
-    [InlineData("listen: [", 2, 1, "not valid YAML here (indentation, a missing colon or a stray character)")]
+    [InlineData("listen: [", 2, 1, "not valid YAML here, or shortly before (*)")]
     [InlineData("rabbitmq:\n  [a]: 1", 2, 3, "rabbitmq: a name must be plain text")]
     [InlineData("- a", 1, 1, "must be one YAML document of keys and sections")]
     public void A_mistake_is_told_with_its_place_and_what_is_allowed(string yaml, long line, long column, string message)
