@@ -1,5 +1,3 @@
-using GpuExternalScaler.Sources.RabbitMq;
-
 namespace GpuExternalScaler.Configuration;
 
 /// <summary>Reads the operator's file: all of it, with every error at once.</summary>
@@ -50,19 +48,34 @@ internal static class ConfigurationFile
 
     private static RabbitMqOptions ReadBroker(string name, FileSection section)
     {
-        var options = section.Bind(new RabbitMqOptions(new RabbitMqConnectionOptions { Name = name }, []), FileKeys.RabbitMq);
-        if (!section.Has("metrics") && !section.Has("management") && !section.Has("amqp"))
+        var options = section.Bind(FileKeys.BlankRabbitMq(name), FileKeys.RabbitMq);
+        if (!FileKeys.RabbitMqEndpoints.Any(section.Has))
         {
-            section.Error("metrics", "a connection needs metrics (preferred), management or amqp; any one is enough");
+            section.Error(FileKeys.RabbitMqEndpoints[0], "a connection needs metrics (preferred), management or amqp; any one is enough");
         }
 
-        if (section.HasSection("metrics") && section.Has("metrics.urls") == section.Has("metrics.dns"))
+        var (one, other) = FileKeys.RabbitMqAlternatives;
+        if (section.HasSectionOf(one) && section.Has(one) == section.Has(other))
         {
-            section.Error(section.Has("metrics.dns") ? "metrics.dns" : "metrics.urls", "give either urls (one for each node) or dns");
+            section.Error(section.Has(other) ? other : one, "give either urls (one for each node) or dns");
         }
 
-        RequireEndpoint(section, "management", "the management API's address, such as https://rabbitmq.mq:15671");
-        RequireEndpoint(section, "amqp", "the broker's address, such as amqps://rabbitmq.mq:5671");
+        foreach (var key in FileKeys.RabbitMq)
+        {
+            if (key.Required is { } what && section.HasSectionOf(key.Path) && !section.Has(key.Path))
+            {
+                section.Error(key.Path, "is required: " + what);
+            }
+        }
+
+        foreach (var (username, passwordFile) in FileKeys.RabbitMqPairs)
+        {
+            if (section.Has(username) != section.Has(passwordFile))
+            {
+                section.Error(section.Has(username) ? passwordFile : username, "username and passwordFile go together");
+            }
+        }
+
         if (options.Connection.StaleAfter < options.Connection.Interval)
         {
             section.Error(section.Has("staleAfter") ? "staleAfter" : "interval", "staleAfter must be no less than interval, or every reading is stale before the next");
@@ -70,24 +83,5 @@ internal static class ConfigurationFile
 
         DubiousSettings.Note(section, options);
         return options;
-    }
-
-    private static void RequireEndpoint(FileSection section, string endpoint, string url)
-    {
-        if (!section.HasSection(endpoint))
-        {
-            return;
-        }
-
-        if (!section.Has(endpoint + ".url"))
-        {
-            section.Error(endpoint + ".url", "is required: " + url);
-        }
-
-        var (hasUser, hasPassword) = (section.Has(endpoint + ".username"), section.Has(endpoint + ".passwordFile"));
-        if (hasUser != hasPassword)
-        {
-            section.Error(endpoint + (hasUser ? ".passwordFile" : ".username"), "username and passwordFile go together");
-        }
     }
 }

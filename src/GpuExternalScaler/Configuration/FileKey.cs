@@ -18,6 +18,9 @@ internal abstract class FileKey<T>(string path, string meaning)
     /// <summary>What it means, for the schema.</summary>
     public string Meaning { get; } = meaning;
 
+    /// <summary>For a key that its section cannot be without: what it is, with an example. Null for the others.</summary>
+    public string? Required { get; init; }
+
     /// <summary>Whether it holds a list.</summary>
     public abstract bool IsList { get; }
 

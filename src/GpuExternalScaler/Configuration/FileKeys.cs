@@ -37,12 +37,12 @@ internal static class FileKeys
         List("metrics.urls", SettingTypes.HttpUrl, static o => o.Connection.MetricsUrls, static (o, v) => o.With(c => c with { MetricsUrls = v }), "base URL of the Prometheus plugin of each node"),
         Value("metrics.dns", SettingTypes.HostAndPort, static o => o.Connection.MetricsDns, static (o, v) => o.With(c => c with { MetricsDns = v }), "instead of urls: host:port all of whose addresses are nodes, such as a headless Service"),
         Value("metrics.caFile", SettingTypes.Text, static o => o.Connection.MetricsCaFile, static (o, v) => o.With(c => c with { MetricsCaFile = v }), "authorities trusted for https; the system's without it"),
-        Value("management.url", SettingTypes.HttpUrl, static o => o.Connection.Management?.Url, static (o, v) => o.WithManagement(m => m with { Url = v }), "the management API"),
+        Value("management.url", SettingTypes.HttpUrl, static o => o.Connection.Management?.Url, static (o, v) => o.WithManagement(m => m with { Url = v }), "the management API", "the management API's address, such as https://rabbitmq.mq:15671"),
         Value("management.username", SettingTypes.Text, static o => o.Connection.Management?.Username, static (o, v) => o.WithManagement(m => m with { Username = v }), "its user"),
         Value("management.passwordFile", SettingTypes.Text, static o => o.Connection.Management?.PasswordFile, static (o, v) => o.WithManagement(m => m with { PasswordFile = v }), "file with its password, read again before each request"),
         Value("management.caFile", SettingTypes.Text, static o => o.Connection.Management?.CaFile, static (o, v) => o.WithManagement(m => m with { CaFile = v }), "authorities trusted for https; the system's without it"),
         Value("management.interval", Duration(100, 600_000), static o => o.Connection.ManagementInterval, static (o, v) => o.With(c => c with { ManagementInterval = v }), "time between two reads of the list"),
-        Value("amqp.url", SettingTypes.AmqpUrl, static o => o.Connection.Amqp?.Url, static (o, v) => o.WithAmqp(a => a with { Url = v }), "amqp:// or amqps:// with host and port alone"),
+        Value("amqp.url", SettingTypes.AmqpUrl, static o => o.Connection.Amqp?.Url, static (o, v) => o.WithAmqp(a => a with { Url = v }), "amqp:// or amqps:// with host and port alone", "the broker's address, such as amqps://rabbitmq.mq:5671"),
         Value("amqp.username", SettingTypes.Text, static o => o.Connection.Amqp?.Username, static (o, v) => o.WithAmqp(a => a with { Username = v }), "its user; guest without it"),
         Value("amqp.passwordFile", SettingTypes.Text, static o => o.Connection.Amqp?.PasswordFile, static (o, v) => o.WithAmqp(a => a with { PasswordFile = v }), "file with its password, read again at each connect"),
         Value("amqp.caFile", SettingTypes.Text, static o => o.Connection.Amqp?.CaFile, static (o, v) => o.WithAmqp(a => a with { CaFile = v }), "authorities trusted for amqps; the system's without it"),
@@ -54,11 +54,27 @@ internal static class FileKeys
         List("namespaces", SettingTypes.Text, static o => o.Namespaces, static (o, v) => o with { Namespaces = v }, "namespaces whose triggers may use the connection, * matching any characters; all without it"),
     ];
 
+    /// <summary>Sections of a RabbitMQ connection of which it needs one.</summary>
+    public static IReadOnlyList<string> RabbitMqEndpoints { get; } = ["metrics", "management", "amqp"];
+
+    /// <summary>Keys of a RabbitMQ connection of which their section needs one, and not both.</summary>
+    public static (string One, string Other) RabbitMqAlternatives => ("metrics.urls", "metrics.dns");
+
+    /// <summary>Keys of a RabbitMQ connection that are given together or not at all.</summary>
+    public static IReadOnlyList<(string One, string Other)> RabbitMqPairs { get; } =
+    [
+        ("management.username", "management.passwordFile"),
+        ("amqp.username", "amqp.passwordFile"),
+    ];
+
+    /// <summary>A RabbitMQ connection of which nothing is said but its name.</summary>
+    public static RabbitMqOptions BlankRabbitMq(string name) => new(new RabbitMqConnectionOptions { Name = name }, []);
+
     private static ValueKey<ScalerOptions, TValue> Value<TValue>(string path, SettingType<TValue> type, Func<ScalerOptions, TValue?> get, Func<ScalerOptions, TValue, ScalerOptions> set, string meaning) =>
         new(path, type, get, set, meaning);
 
-    private static ValueKey<RabbitMqOptions, TValue> Value<TValue>(string path, SettingType<TValue> type, Func<RabbitMqOptions, TValue?> get, Func<RabbitMqOptions, TValue, RabbitMqOptions> set, string meaning) =>
-        new(path, type, get, set, meaning);
+    private static ValueKey<RabbitMqOptions, TValue> Value<TValue>(string path, SettingType<TValue> type, Func<RabbitMqOptions, TValue?> get, Func<RabbitMqOptions, TValue, RabbitMqOptions> set, string meaning, string? required = null) =>
+        new(path, type, get, set, meaning) { Required = required };
 
     private static ListKey<RabbitMqOptions, TValue> List<TValue>(string path, SettingType<TValue> type, Func<RabbitMqOptions, IReadOnlyList<TValue>> get, Func<RabbitMqOptions, IReadOnlyList<TValue>, RabbitMqOptions> set, string meaning) =>
         new(path, type, get, set, meaning);

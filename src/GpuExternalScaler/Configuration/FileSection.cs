@@ -77,8 +77,8 @@ internal sealed class FileSection
     /// <summary>Whether a path of keys is given, and is not empty.</summary>
     public bool Has(string path) => _map.Find(path.Split('.')) is not null and not YamlText { IsEmpty: true };
 
-    /// <summary>Whether a section is given, and is one.</summary>
-    public bool HasSection(string name) => _map.Find(name) is YamlMap;
+    /// <summary>Whether the section that a key is in is given, and is one.</summary>
+    public bool HasSectionOf(string path) => _map.Find(path.Split('.').AsSpan()[..^1]) is YamlMap;
 
     /// <summary>Notes an error at a path, or at the innermost section around it that is given.</summary>
     public void Error(string path, string problem) => Note(path.Split('.'), problem, isWarning: false);

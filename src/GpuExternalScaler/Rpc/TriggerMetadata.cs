@@ -9,9 +9,6 @@ namespace GpuExternalScaler.Rpc;
 /// </summary>
 internal sealed record TriggerMetadata
 {
-    /// <summary>The name of the metric when the trigger gives none.</summary>
-    public const string DefaultMetricName = "gpu-demand";
-
     private const int LongestName = 253;
 
     // RabbitMQ's own limit, in bytes.
@@ -97,7 +94,7 @@ internal sealed record TriggerMetadata
         }
 
         var queues = ReadQueues(values, problems);
-        var metricName = (values.GetValueOrDefault(TriggerKeys.MetricName) ?? DefaultMetricName).ToLowerInvariant();
+        var metricName = (values.GetValueOrDefault(TriggerKeys.MetricName) ?? TriggerKeys.DefaultMetricName).ToLowerInvariant();
         if (!IsMetricName(metricName))
         {
             problems.Add("metricName must be letters, digits and hyphens, beginning and ending with a letter or digit, at most 100 characters");
@@ -121,7 +118,7 @@ internal sealed record TriggerMetadata
             }
         }
 
-        var vhost = values.GetValueOrDefault(TriggerKeys.Vhost) ?? "/";
+        var vhost = values.GetValueOrDefault(TriggerKeys.Vhost) ?? TriggerKeys.DefaultVhost;
         var connection = values.GetValueOrDefault(TriggerKeys.RabbitMq);
         if (problems.Count > 0 || queues is null)
         {
