@@ -7,6 +7,7 @@ var root = new RootCommand("GPU External Scaler: tells KEDA how many GPU replica
     config,
     ServeCommand.Create(config),
     CheckConfigCommand.Create(),
+    ShowConfigCommand.Create(),
     DemoCommand.Create(),
 };
 root.SetAction((result, cancellation) => ServeCommand.RunAsync(result.GetValue(config)!, cancellation));
