@@ -10,14 +10,14 @@ internal static class CheckConfigCommand
     {
         var file = new Argument<FileInfo>("FILE") { Description = "The configuration file." };
         var command = new Command("check-config", "Check a configuration file: every error and warning with its place. Exit code 2 if the server would refuse it.") { file };
-        command.SetAction((result, cancellation) => RunAsync(result.GetValue(file)!, Console.Out, Console.Error, cancellation));
+        command.SetAction((result, cancellation) => RunAsync(result.GetValue(file)!, ConfigurationInput.Environment(), Console.Out, Console.Error, cancellation));
         return command;
     }
 
     /// <summary>Checks it. Findings go to <paramref name="error"/>, what the file amounts to goes to <paramref name="output"/>.</summary>
-    public static async Task<int> RunAsync(FileInfo file, TextWriter output, TextWriter error, CancellationToken cancellation)
+    public static async Task<int> RunAsync(FileInfo file, IEnumerable<KeyValuePair<string, string>> environment, TextWriter output, TextWriter error, CancellationToken cancellation)
     {
-        if (await ConfigurationInput.ReadAsync(file, error, cancellation) is not { } reading)
+        if (await ConfigurationInput.ReadAsync(file, environment, error, cancellation) is not { } reading)
         {
             return ExitCode.InvalidInput;
         }

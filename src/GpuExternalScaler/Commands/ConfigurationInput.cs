@@ -1,3 +1,4 @@
+using System.Collections;
 using System.CommandLine;
 using GpuExternalScaler.Configuration;
 
@@ -18,8 +19,12 @@ internal static class ConfigurationInput
         DefaultValueFactory = static _ => new FileInfo(DefaultFile),
     };
 
+    /// <summary>The environment variables that lay values over a file.</summary>
+    public static IReadOnlyList<KeyValuePair<string, string>> Environment() =>
+        [.. System.Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().Select(static entry => KeyValuePair.Create((string)entry.Key, (string?)entry.Value ?? ""))];
+
     /// <summary>Reads and checks a file, and tells every finding with the file's name; null when it cannot be opened.</summary>
-    public static async Task<ConfigurationReading?> ReadAsync(FileInfo file, TextWriter findings, CancellationToken cancellation)
+    public static async Task<ConfigurationReading?> ReadAsync(FileInfo file, IEnumerable<KeyValuePair<string, string>> environment, TextWriter findings, CancellationToken cancellation)
     {
         string yaml;
         try
@@ -38,10 +43,10 @@ internal static class ConfigurationInput
             return null;
         }
 
-        var reading = ConfigurationFile.Read(yaml);
+        var reading = ConfigurationFile.Read(yaml, environment);
         foreach (var finding in reading.Findings)
         {
-            await findings.WriteLineAsync($"{file}: {finding}");
+            await findings.WriteLineAsync(finding.Variable is null ? $"{file}: {finding}" : finding.ToString());
         }
 
         return reading;

@@ -16,7 +16,7 @@ internal static class ServeCommand
     /// <summary>Reads the file and serves. Exit code 2 for a file that is missing or wrong, with every error on stderr.</summary>
     public static async Task<int> RunAsync(FileInfo file, CancellationToken cancellation)
     {
-        if (await ConfigurationInput.ReadAsync(file, Console.Error, cancellation) is not { Options: { } options })
+        if (await ConfigurationInput.ReadAsync(file, ConfigurationInput.Environment(), Console.Error, cancellation) is not { Options: { } options })
         {
             return ExitCode.InvalidInput;
         }

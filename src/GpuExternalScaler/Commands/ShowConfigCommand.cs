@@ -38,6 +38,7 @@ internal static class ShowConfigCommand
             result.GetValue(file)!,
             result.GetValue(workload),
             result.GetValue(metadata)!,
+            ConfigurationInput.Environment(),
             Console.Out,
             Console.Error,
             cancellation));
@@ -49,11 +50,12 @@ internal static class ShowConfigCommand
         FileInfo file,
         (string Namespace, string Name)? workload,
         IReadOnlyList<KeyValuePair<string, string>> metadata,
+        IEnumerable<KeyValuePair<string, string>> environment,
         TextWriter output,
         TextWriter error,
         CancellationToken cancellation)
     {
-        if (await ConfigurationInput.ReadAsync(file, error, cancellation) is not { Options: { } options } reading)
+        if (await ConfigurationInput.ReadAsync(file, environment, error, cancellation) is not { Options: { } options } reading)
         {
             return ExitCode.InvalidInput;
         }

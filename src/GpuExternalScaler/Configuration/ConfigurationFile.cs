@@ -3,17 +3,20 @@ namespace GpuExternalScaler.Configuration;
 /// <summary>Reads the operator's file: all of it, with every error at once.</summary>
 internal static class ConfigurationFile
 {
-    /// <summary>Reads a file's text alone, as <see cref="Read"/> does.</summary>
+    /// <summary>Reads a file's text alone, without the environment.</summary>
     /// <returns>The options, or null with at least one error.</returns>
     public static ScalerOptions? Parse(string yaml, out IReadOnlyList<ConfigurationFinding> errors)
     {
-        var reading = Read(yaml);
+        var reading = Read(yaml, []);
         errors = [.. reading.Errors];
         return reading.Options;
     }
 
-    /// <summary>Reads and checks a file's text. A pure function, so that a later reload is this once more and a swap.</summary>
-    public static ConfigurationReading Read(string yaml)
+    /// <summary>
+    /// Reads and checks a file's text with the environment's values laid over it. A pure function, so that a later reload is
+    /// this once more and a swap.
+    /// </summary>
+    public static ConfigurationReading Read(string yaml, IEnumerable<KeyValuePair<string, string>> environment)
     {
         var findings = new List<ConfigurationFinding>();
         if (YamlTree.Parse(yaml, findings) is not { } map)
@@ -21,6 +24,7 @@ internal static class ConfigurationFile
             return new ConfigurationReading(null, findings, null);
         }
 
+        map = EnvironmentOverrides.Apply(map, environment, findings);
         var options = Bind(new FileSection(map, "", findings));
         var hasErrors = findings.Any(static finding => !finding.IsWarning);
         return new ConfigurationReading(

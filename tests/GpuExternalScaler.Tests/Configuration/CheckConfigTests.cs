@@ -57,7 +57,7 @@ public class CheckConfigTests
         Prop.ForAll(edits.ToArbitrary(), edit =>
         {
             var ((at, length), text) = edit;
-            var read = () => ConfigurationFile.Read(string.Concat(whole.AsSpan(0, at), text, whole.AsSpan(Math.Min(at + length, whole.Length))));
+            var read = () => ConfigurationFile.Read(string.Concat(whole.AsSpan(0, at), text, whole.AsSpan(Math.Min(at + length, whole.Length))), []);
             read.Should().NotThrow();
         }).QuickCheckThrowOnFailure();
     }
@@ -65,7 +65,7 @@ public class CheckConfigTests
     private static async Task<string> CheckAsync(FileInfo file)
     {
         using var said = new StringWriter { NewLine = "\n" };
-        var exit = await CheckConfigCommand.RunAsync(file, said, said, CancellationToken.None);
+        var exit = await CheckConfigCommand.RunAsync(file, [], said, said, CancellationToken.None);
         return $"{exit}\n{said}".Replace(file.ToString(), file.Name, StringComparison.Ordinal);
     }
 

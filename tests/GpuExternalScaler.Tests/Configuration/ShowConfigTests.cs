@@ -23,6 +23,7 @@ public sealed class ShowConfigTests : IDisposable
             prefetch: auto
         """;
 
+    private readonly Dictionary<string, string> _environment = [];
     private readonly FileInfo _file = new(Path.GetTempFileName());
 
     public ShowConfigTests() => File.WriteAllText(_file.FullName, Yaml);
@@ -77,6 +78,16 @@ public sealed class ShowConfigTests : IDisposable
                 prefetch: auto                                       # line 15
 
             """);
+    }
+
+    [Fact]
+    public async Task A_variable_is_named_as_where_a_value_comes_from()
+    {
+        _environment["GPU_EXTERNAL_SCALER__RABBITMQ__MAIN__MANAGEMENT__PASSWORDFILE"] = "/elsewhere/password";
+
+        var (_, output, _) = await ShowAsync(null);
+
+        output.Should().MatchRegex("passwordFile: \"/elsewhere/password\" +# GPU_EXTERNAL_SCALER__RABBITMQ__MAIN__MANAGEMENT__PASSWORDFILE\n");
     }
 
     [Fact]
@@ -169,7 +180,7 @@ public sealed class ShowConfigTests : IDisposable
         using var output = new StringWriter { NewLine = "\n" };
         using var error = new StringWriter { NewLine = "\n" };
         var pairs = metadata.Select(static pair => pair.Split('=', 2)).Select(static pair => KeyValuePair.Create(pair[0], pair[1])).ToList();
-        var exit = await ShowConfigCommand.RunAsync(_file, workload, pairs, output, error, CancellationToken.None);
+        var exit = await ShowConfigCommand.RunAsync(_file, workload, pairs, _environment, output, error, CancellationToken.None);
         return (exit, output.ToString(), error.ToString());
     }
 }
