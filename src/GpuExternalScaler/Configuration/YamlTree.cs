@@ -123,7 +123,9 @@ internal static class YamlTree
                 return anchors.GetValueOrDefault(alias.Value.Value) ?? throw new NotReadableException("an alias (*) of what has no anchor (&) before it", start.Start);
             case Scalar scalar:
                 parser.MoveNext();
-                return Anchored(scalar, new YamlText(scalar.Value, line, column));
+                // What templates write for a value that is not set.
+                var isNull = scalar.Style == ScalarStyle.Plain && scalar.Value is "" or "~" or "null" or "Null" or "NULL";
+                return Anchored(scalar, new YamlText(isNull ? "" : scalar.Value, line, column));
             case SequenceStart sequence:
                 parser.MoveNext();
                 var items = new List<YamlPart>();

@@ -106,6 +106,19 @@ public class ConfigurationFileTests
     }
 
     [Theory]
+    [InlineData("# nothing")]
+    [InlineData("---")]
+    [InlineData("~")]
+    [InlineData("defaults:\nworkloads: null\nlisten: ~\nlog: { level: , format: null }\nrabbitmq: {}")]
+    public void What_is_empty_or_null_is_absent(string yaml)
+    {
+        var options = ConfigurationFile.Parse(yaml, out var errors);
+
+        errors.Should().BeEmpty();
+        options!.LogLevel.Should().Be(Microsoft.Extensions.Logging.LogLevel.Information);
+    }
+
+    [Theory]
     [InlineData("genai", true)]
     [InlineData("team-a", true)]
     [InlineData("team", false)]
