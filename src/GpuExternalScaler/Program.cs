@@ -1,11 +1,13 @@
 using System.CommandLine;
 using GpuExternalScaler.Commands;
 
-var config = ServeCommand.FileOption();
+var config = ConfigurationInput.FileOption();
 var root = new RootCommand("GPU External Scaler: tells KEDA how many GPU replicas are needed when a pod asked for now would be ready.")
 {
     config,
     ServeCommand.Create(config),
+    CheckConfigCommand.Create(),
+    ShowConfigCommand.Create(),
     DemoCommand.Create(),
 };
 root.SetAction((result, cancellation) => ServeCommand.RunAsync(result.GetValue(config)!, cancellation));

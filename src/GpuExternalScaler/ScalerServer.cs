@@ -93,6 +93,7 @@ internal static class ScalerServer
     private static void AddScaler(IServiceCollection services, ScalerOptions options, TimeProvider time)
     {
         services.AddSingleton(options);
+        services.AddSingleton(new CurrentConfiguration(options));
         services.AddSingleton(_ => new MonotonicClock(time));
         services.AddSingleton<ScalerMetrics>();
         services.AddSingleton<SweepJournal>();

@@ -28,6 +28,7 @@ internal static class TickBenchmark
         var report = new Report("tick", arguments.Folder);
         await using var broker = await StandInQueues.StartAsync(queues);
         var options = ConfigurationFile.Parse(broker.Connection(), out _)! with { MaximumWorkloads = workloads };
+        var configuration = new CurrentConfiguration(options);
         var time = new DemoClock(TimeProvider.System.GetUtcNow());
         var clock = new MonotonicClock(time);
         using var connections = new BrokerConnections(options, clock);
@@ -38,14 +39,14 @@ internal static class TickBenchmark
         time.Advance(SweepInterval / 2);
 
         var before = Held();
-        var registry = new WorkloadRegistry(options, connections, clock);
+        var registry = new WorkloadRegistry(configuration, connections, clock);
         var known = new KnownTriggers(options);
         for (var i = 0; i < workloads; i++)
         {
             Register(registry, known, i, queues);
         }
 
-        using var loop = new EvaluationLoop(registry, connections, options, clock, NullLogger<EvaluationLoop>.Instance);
+        using var loop = new EvaluationLoop(registry, connections, configuration, clock, NullLogger<EvaluationLoop>.Instance);
         var registered = Held();
         List<double> ticks = [], allocated = [];
         for (var sweep = 0; sweep < sweeps; sweep++)

@@ -60,9 +60,18 @@ public class ArchitectureTests
     [Fact]
     public void Every_policy_key_is_documented()
     {
-        var page = File.ReadAllText(Path.Combine(Root(), "docs", "trigger-metadata.md"));
+        var page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "trigger-metadata.md"));
 
         PolicyKeys.All.Keys.Should().OnlyContain(key => page.Contains($"| `{key}` |", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Every_key_of_the_file_is_documented()
+    {
+        var page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "configuration.md"));
+
+        FileKeys.Server.Select(static key => key.Path).Concat(FileKeys.RabbitMq.Select(static key => "rabbitmq.<name>." + key.Path))
+            .Should().OnlyContain(path => page.Contains($"| `{path}` |", StringComparison.Ordinal));
     }
 
     [Theory]
@@ -71,11 +80,13 @@ public class ArchitectureTests
     [InlineData("samples/quickstart/scaler.yaml")]
     public void Every_configuration_shown_can_be_loaded(string file)
     {
-        var text = File.ReadAllText(Path.Combine(Root(), file));
+        var text = File.ReadAllText(Path.Combine(Repository.Root, file));
         var blocks = file.EndsWith(".yaml", StringComparison.Ordinal)
             ? [text]
             : text.Split("```").Where(static (_, i) => i % 2 == 1).Where(static block => block.StartsWith("yaml\n", StringComparison.Ordinal)).Select(static block => block[5..]);
-        var configurations = blocks.Where(static block => block.Contains("rabbitmq:", StringComparison.Ordinal)).ToList();
+
+        // The README shows ScaledObjects too.
+        var configurations = blocks.Where(block => file != "README.md" || block.Contains("rabbitmq:", StringComparison.Ordinal)).ToList();
 
         configurations.Should().NotBeEmpty();
         foreach (var yaml in configurations)
@@ -88,9 +99,9 @@ public class ArchitectureTests
     [Fact]
     public void The_ScaledObject_in_the_README_is_the_sample()
     {
-        var sample = File.ReadAllText(Path.Combine(Root(), "samples", "quickstart", "scaledobject.yaml"));
+        var sample = File.ReadAllText(Path.Combine(Repository.Root, "samples", "quickstart", "scaledobject.yaml"));
 
-        File.ReadAllText(Path.Combine(Root(), "README.md")).Should().Contain(sample);
+        File.ReadAllText(Path.Combine(Repository.Root, "README.md")).Should().Contain(sample);
     }
 
     [Fact]
@@ -110,22 +121,11 @@ public class ArchitectureTests
 
     private static IEnumerable<string> Sources(string text)
     {
-        var folder = Path.Combine(Root(), "src", "GpuExternalScaler");
+        var folder = Path.Combine(Repository.Root, "src", "GpuExternalScaler");
         return Directory.EnumerateFiles(folder, "*.cs", SearchOption.AllDirectories)
             .Select(file => (Path: Path.GetRelativePath(folder, file), Text: File.ReadAllText(file)))
             .Where(file => !file.Path.StartsWith("obj", StringComparison.Ordinal) && !file.Path.StartsWith("bin", StringComparison.Ordinal) && file.Text.Contains(text, StringComparison.Ordinal))
             .Select(static file => file.Path)
             .Order(StringComparer.Ordinal);
-    }
-
-    private static string Root()
-    {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder!.FullName, "GpuExternalScaler.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        return folder.FullName;
     }
 }

@@ -1,13 +1,10 @@
 using System.CommandLine;
-using GpuExternalScaler.Configuration;
 
 namespace GpuExternalScaler.Commands;
 
 /// <summary><c>serve</c>: the server itself, until SIGTERM or Ctrl-C.</summary>
 internal static class ServeCommand
 {
-    private const string DefaultFile = "/etc/gpu-external-scaler/scaler.yaml";
-
     /// <summary>The command, and the option it shares with the program called without a command.</summary>
     public static Command Create(Option<FileInfo> file)
     {
@@ -16,34 +13,11 @@ internal static class ServeCommand
         return command;
     }
 
-    /// <summary>The option naming the configuration file.</summary>
-    public static Option<FileInfo> FileOption() => new("--config")
-    {
-        Description = "The configuration file.",
-        DefaultValueFactory = static _ => new FileInfo(DefaultFile),
-    };
-
     /// <summary>Reads the file and serves. Exit code 2 for a file that is missing or wrong, with every error on stderr.</summary>
     public static async Task<int> RunAsync(FileInfo file, CancellationToken cancellation)
     {
-        string yaml;
-        try
+        if (await ConfigurationInput.ReadAsync(file, ConfigurationInput.Environment(), Console.Error, cancellation) is not { Options: { } options })
         {
-            yaml = await File.ReadAllTextAsync(file.FullName, cancellation);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            await Console.Error.WriteLineAsync($"{file}: cannot be read ({(exception is FileNotFoundException or DirectoryNotFoundException ? "no such file" : exception.GetType().Name)})");
-            return ExitCode.InvalidInput;
-        }
-
-        if (ConfigurationFile.Parse(yaml, out var errors) is not { } options)
-        {
-            foreach (var error in errors)
-            {
-                await Console.Error.WriteLineAsync($"{file}: {error}");
-            }
-
             return ExitCode.InvalidInput;
         }
 

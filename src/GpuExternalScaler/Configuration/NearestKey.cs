@@ -11,6 +11,12 @@ internal static class NearestKey
             return null;
         }
 
+        // A word that was left out is further off than any typo: password for passwordFile.
+        if (key.Length >= 4 && known.Order(StringComparer.Ordinal).FirstOrDefault(candidate => candidate.StartsWith(key, StringComparison.OrdinalIgnoreCase)) is { } longer)
+        {
+            return longer;
+        }
+
         string? nearest = null;
         var least = Math.Max(2, key.Length / 3) + 1;
         foreach (var candidate in known.Order(StringComparer.Ordinal))

@@ -1,93 +1,84 @@
+using System.Text.Json.Nodes;
 using GpuExternalScaler.Scaling.Policy;
 
 namespace GpuExternalScaler.Configuration;
 
 /// <summary>One policy key: the same name and meaning in trigger metadata and in the operator's file.</summary>
-/// <param name="Name">The key.</param>
-/// <param name="Allowed">What is allowed, for error messages.</param>
-/// <param name="Parse">Text to canonical text (equal for equal values), or null when it is not allowed.</param>
-/// <param name="Apply">Sets an allowed canonical text on a policy.</param>
-internal sealed record PolicyKey(string Name, string Allowed, Func<string, string?> Parse, Func<ScalingPolicy, string, ScalingPolicy> Apply);
+internal abstract class PolicyKey(string name, string allowed, string meaning)
+{
+    /// <summary>The key.</summary>
+    public string Name { get; } = name;
+
+    /// <summary>What is allowed, for error messages.</summary>
+    public string Allowed { get; } = allowed;
+
+    /// <summary>What it means, for schemas.</summary>
+    public string Meaning { get; } = meaning;
+
+    /// <summary>Text to canonical text (equal for equal values), or null when it is not allowed.</summary>
+    public abstract string? Parse(string text);
+
+    /// <summary>Sets an allowed canonical text on a policy.</summary>
+    public abstract ScalingPolicy Apply(ScalingPolicy policy, string text);
+
+    /// <summary>What a policy holds, as people write it.</summary>
+    public abstract string Show(ScalingPolicy policy);
+
+    /// <summary>Schema of it in the operator's file.</summary>
+    public abstract JsonObject InYaml();
+
+    /// <summary>Schema of it in trigger metadata.</summary>
+    public abstract JsonObject InText();
+}
 
 /// <summary>The policy keys this version knows, and nothing else.</summary>
 internal static class PolicyKeys
 {
     private static readonly TimeSpan Day = TimeSpan.FromDays(1);
 
-    /// <summary>All keys, by name.</summary>
-    public static IReadOnlyDictionary<string, PolicyKey> All { get; } = new[]
+    /// <summary>All keys, by name. The order is part of a trigger's identity: append.</summary>
+    public static IReadOnlyDictionary<string, PolicyKey> All { get; } = new PolicyKey[]
     {
-        Number("saturationThreshold", "a number from 0.001 to 1", static n => n is >= 0.001 and <= 1, static (p, n) => p with { SaturationThreshold = n }),
-        Number("share", "a number from 0.001 to 1", static n => n is >= 0.001 and <= 1, static (p, n) => p with { Share = n }),
-        Whole("concurrency", 1, 10_000, static (p, n) => p with { Concurrency = (int)n }),
-        Prefetch(),
-        Whole("consumersPerReplica", 1, 10_000, static (p, n) => p with { ConsumersPerReplica = (int)n }),
-        Duration("serviceTime", TimeSpan.FromMilliseconds(1), Day, static (p, d) => p with { ServiceTime = d }),
-        Duration("coldStart", TimeSpan.Zero, Day, static (p, d) => p with { ColdStart = d }),
-        Duration("drainTime", TimeSpan.FromSeconds(1), Day, static (p, d) => p with { DrainTime = d }),
-        Number("activationThreshold", "a number, 0 or more", static n => n >= 0, static (p, n) => p with { ActivationThreshold = n }),
-        Duration("holdFor", TimeSpan.Zero, 30 * Day, static (p, d) => p with { HoldFor = d }),
-        Duration("holdAfterRecovery", TimeSpan.Zero, Day, static (p, d) => p with { HoldAfterRecovery = d }),
-        Choice("missingQueue", MissingQueuePolicy.Hold, MissingQueuePolicy.Zero, static (p, m) => p with { MissingQueue = m }),
-        Choice("mode", WorkloadMode.Deployment, WorkloadMode.Job, static (p, m) => p with { Mode = m }),
+        Key("saturationThreshold", SettingTypes.Number(0.001, 1), static p => p.SaturationThreshold, static (p, n) => p with { SaturationThreshold = n }, "share of slots that may be busy before more replicas are asked for"),
+        Key("share", SettingTypes.Number(0.001, 1), static p => p.Share, static (p, n) => p with { Share = n }, "part of the queue's demand this workload carries"),
+        Key("concurrency", SettingTypes.Whole(1, 10_000), static p => p.Concurrency, static (p, n) => p with { Concurrency = n }, "messages one consumer works on at once"),
+        Key("prefetch", SettingTypes.WholeOr("auto", "no limit", 0, ushort.MaxValue), static p => p.Prefetch, static (p, n) => p with { Prefetch = n }, "messages a consumer holds unacknowledged; only interprets what the broker reports", "auto"),
+        Key("consumersPerReplica", SettingTypes.Whole(1, 10_000), static p => p.ConsumersPerReplica, static (p, n) => p with { ConsumersPerReplica = n }, "consumers one replica opens"),
+        Duration("serviceTime", TimeSpan.FromMilliseconds(1), Day, static p => p.ServiceTime, static (p, d) => p with { ServiceTime = d }, "work in one message, until it is measured", "measured"),
+        Duration("coldStart", TimeSpan.Zero, Day, static p => p.ColdStart, static (p, d) => p with { ColdStart = d }, "from asking for a replica to its first message"),
+        Duration("drainTime", TimeSpan.FromSeconds(1), Day, static p => p.DrainTime, static (p, d) => p with { DrainTime = d }, "time in which a backlog should be gone", "the cold start"),
+        Key("activationThreshold", SettingTypes.Number(0), static p => p.ActivationThreshold, static (p, n) => p with { ActivationThreshold = n }, "messages (ready and unacknowledged) above which a workload at zero wakes"),
+        Duration("holdFor", TimeSpan.Zero, 30 * Day, static p => p.HoldFor, static (p, d) => p with { HoldFor = d }, "how long stale counters, or a queue gone from a pattern, keep the answer from shrinking"),
+        Duration("holdAfterRecovery", TimeSpan.Zero, Day, static p => p.HoldAfterRecovery, static (p, d) => p with { HoldAfterRecovery = d }, "how long readings must be fresh after an outage before the answer may fall below the one before"),
+        Key("missingQueue", SettingTypes.Choice<MissingQueuePolicy>(exact: true), static p => p.MissingQueue, static (p, m) => p with { MissingQueue = m }, "hold: a queue that does not exist is a fault; zero: it is no demand (auto-delete queues)"),
+        Key("mode", SettingTypes.Choice<WorkloadMode>(exact: true), static p => p.Mode, static (p, m) => p with { Mode = m }, "deployment, or job for ScaledJobs"),
     }.ToDictionary(static key => key.Name, StringComparer.Ordinal);
 
-    private static PolicyKey Number(string name, string allowed, Func<double, bool> valid, Func<ScalingPolicy, double, ScalingPolicy> set) => new(
-        name,
-        allowed,
-        text => SettingText.TryNumber(text, out var number) && valid(number) ? SettingText.Canonical(number) : null,
-        (policy, text) => SettingText.TryNumber(text, out var number) ? set(policy, number) : policy);
+    private static TypedKey<T> Key<T>(string name, SettingType<T> type, Func<ScalingPolicy, T> get, Func<ScalingPolicy, T, ScalingPolicy> set, string meaning, string otherwise = "") =>
+        new(name, meaning, type, type.Write, set, policy => get(policy) is { } value ? type.Write(value) : otherwise);
 
-    private static PolicyKey Whole(string name, long from, long to, Func<ScalingPolicy, long, ScalingPolicy> set) => new(
-        name,
-        $"a whole number from {from} to {to}",
-        text => SettingText.TryWhole(text, out var number) && number >= from && number <= to ? SettingText.Canonical(number) : null,
-        (policy, text) => SettingText.TryWhole(text, out var number) ? set(policy, number) : policy);
+    // A trigger's identity holds the text in milliseconds; people get 1m30s.
+    private static TypedKey<TimeSpan> Duration(string name, TimeSpan from, TimeSpan to, Func<ScalingPolicy, TimeSpan?> get, Func<ScalingPolicy, TimeSpan, ScalingPolicy> set, string meaning, string otherwise = "") =>
+        new(name, meaning, SettingTypes.Duration(from, to), SettingText.Canonical, set, policy => get(policy) is { } value ? SettingText.Readable(value) : otherwise);
 
-    private static PolicyKey Prefetch()
+    private sealed class TypedKey<T>(string name, string meaning, SettingType<T> type, Func<T, string> canonical, Func<ScalingPolicy, T, ScalingPolicy> set, Func<ScalingPolicy, string> show)
+        : PolicyKey(name, type.Allowed, meaning)
     {
-        const string Auto = "auto";
-        return new PolicyKey(
-            "prefetch",
-            "auto, or a whole number from 0 (no limit) to 65535",
-            static text => text == Auto ? Auto : SettingText.TryWhole(text, out var number) && number is >= 0 and <= ushort.MaxValue ? SettingText.Canonical(number) : null,
-            static (policy, text) => policy with { Prefetch = SettingText.TryWhole(text, out var number) ? (int)number : null });
-    }
+        public override string? Parse(string text) => type.TryRead(text, out var value) ? canonical(value) : null;
 
-    private static PolicyKey Duration(string name, TimeSpan from, TimeSpan to, Func<ScalingPolicy, TimeSpan, ScalingPolicy> set) => new(
-        name,
-        $"a duration such as 90s or 2m, from {from.TotalSeconds} s to {to.TotalHours} h",
-        text => SettingText.TryDuration(text, out var duration) && duration >= from && duration <= to ? SettingText.Canonical(duration) : null,
-        (policy, text) => SettingText.TryDuration(text, out var duration) ? set(policy, duration) : policy);
+        public override ScalingPolicy Apply(ScalingPolicy policy, string text) => type.TryRead(text, out var value) ? set(policy, value) : policy;
 
-    private static PolicyKey Choice<T>(string name, T first, T second, Func<ScalingPolicy, T, ScalingPolicy> set)
-        where T : struct, Enum
-    {
-        var (one, other) = (Text(first), Text(second));
-        return new PolicyKey(
-            name,
-            $"{one} or {other}",
-            text => text == one || text == other ? text : null,
-            (policy, text) => set(policy, text == one ? first : second));
+        public override string Show(ScalingPolicy policy) => show(policy);
 
-        static string Text(T value) => value.ToString().ToLowerInvariant();
+        public override JsonObject InYaml() => type.InYaml();
+
+        public override JsonObject InText() => type.InText();
     }
 }
 
-/// <summary>Checked policy values in canonical text, to lay over a policy.</summary>
+/// <summary>Checked policy values in canonical text, as a trigger gives them.</summary>
 internal sealed record PolicyOverrides(IReadOnlyList<KeyValuePair<string, string>> Values)
 {
     /// <summary>No values.</summary>
     public static PolicyOverrides None { get; } = new([]);
-
-    /// <summary>The policy with these values laid over it.</summary>
-    public ScalingPolicy ApplyTo(ScalingPolicy policy)
-    {
-        foreach (var (name, text) in Values)
-        {
-            policy = PolicyKeys.All[name].Apply(policy, text);
-        }
-
-        return policy;
-    }
 }

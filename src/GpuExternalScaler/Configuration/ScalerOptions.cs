@@ -33,8 +33,8 @@ internal sealed record ScalerOptions
     /// <summary>Least severe level logged.</summary>
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
 
-    /// <summary>Policy values for every workload, weaker than trigger metadata.</summary>
-    public PolicyOverrides Defaults { get; init; } = PolicyOverrides.None;
+    /// <summary>What the operator says about policies: defaults, and what holds for some workloads.</summary>
+    public PolicyRules Policies { get; init; } = PolicyRules.None;
 
     /// <summary>
     /// How long a published decision may be given out: long enough for a collection or a busy second, short enough

@@ -95,6 +95,18 @@ internal static class SettingText
     public static string Canonical(TimeSpan duration) =>
         duration.TotalMilliseconds.ToString("R", CultureInfo.InvariantCulture) + "ms";
 
+    /// <summary>A duration as people write it: <c>500ms</c>, <c>90s</c> as <c>1m30s</c>, <c>24h</c>. Reads as the same duration.</summary>
+    public static string Readable(TimeSpan duration)
+    {
+        if (duration < TimeSpan.FromSeconds(1) || duration.Ticks % TimeSpan.TicksPerSecond != 0)
+        {
+            return duration == TimeSpan.Zero ? "0s" : string.Create(CultureInfo.InvariantCulture, $"{(decimal)duration.Ticks / TimeSpan.TicksPerMillisecond}ms");
+        }
+
+        var (hours, minutes, seconds) = ((long)duration.TotalHours, duration.Minutes, duration.Seconds);
+        return (hours > 0 ? $"{hours}h" : "") + (minutes > 0 ? $"{minutes}m" : "") + (seconds > 0 ? $"{seconds}s" : "");
+    }
+
     /// <summary>The canonical text of a number.</summary>
     public static string Canonical(double number) => number.ToString("R", CultureInfo.InvariantCulture);
 

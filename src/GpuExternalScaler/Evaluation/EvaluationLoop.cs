@@ -13,11 +13,11 @@ namespace GpuExternalScaler.Evaluation;
 internal sealed class EvaluationLoop(
     WorkloadRegistry registry,
     BrokerConnections connections,
-    ScalerOptions options,
+    CurrentConfiguration configuration,
     MonotonicClock clock,
     ILogger<EvaluationLoop> logger) : BackgroundService
 {
-    private readonly HistoryShelf _histories = new(options.MaximumWorkloads);
+    private readonly HistoryShelf _histories = new(configuration.Options.MaximumWorkloads);
     private readonly LiveWatch _watch = new(connections);
     private static readonly TimeSpan AskedRecently = TimeSpan.FromMinutes(2);
     // Real time whatever the clock: it is the processor's that is budgeted.
@@ -40,6 +40,7 @@ internal sealed class EvaluationLoop(
     public void Tick()
     {
         var now = clock.Now;
+        var options = configuration.Options;
         _matching.Reset();
         foreach (var workload in registry.All)
         {
@@ -51,7 +52,7 @@ internal sealed class EvaluationLoop(
 
             try
             {
-                Evaluate(workload, now);
+                Evaluate(workload, options, now);
             }
             catch (Exception exception) when (exception is not OutOfMemoryException)
             {
@@ -88,7 +89,7 @@ internal sealed class EvaluationLoop(
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        using var timer = new PeriodicTimer(options.EvaluationInterval, clock.TimeProvider);
+        using var timer = new PeriodicTimer(configuration.Options.EvaluationInterval, clock.TimeProvider);
         try
         {
             do
@@ -103,13 +104,14 @@ internal sealed class EvaluationLoop(
         }
     }
 
-    private void Evaluate(Workload workload, DateTimeOffset now)
+    private void Evaluate(Workload workload, ScalerOptions options, DateTimeOffset now)
     {
         if (workload.Connection is not { } connection)
         {
             return;
         }
 
+        var policy = workload.PolicyUnder(options.Policies);
         var evaluation = workload.Evaluation ??= Begin(workload, now);
         var readings = connection.Source.Current;
         var snapshot = new WorkloadSnapshot
@@ -118,7 +120,7 @@ internal sealed class EvaluationLoop(
             MatchedByPattern = evaluation.Queues.IsPattern,
             QueueSetVersion = evaluation.Queues.Version,
         };
-        var decision = DecisionFold.Step(evaluation.State, snapshot, workload.Policy, now);
+        var decision = DecisionFold.Step(evaluation.State, snapshot, policy, now);
         var troubled = decision.IsDecided ? null : evaluation.Queues.NameAt(Math.Max(0, decision.TroubledQueue), readings);
         var fault = (troubled is { } queue ? readings.FaultOf(queue) : null) ?? readings.Fault ?? (evaluation.Queues is { IsPattern: true, Slots.Length: 0 } ? readings.ListFault : null);
         workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + options.DecisionValidFor, fault), clock.Now);

@@ -45,18 +45,21 @@ internal sealed class PublishedDecision(long number, in ScalingDecision decision
 /// </summary>
 internal sealed class Workload
 {
+    private PolicyRules _rules;
+    private ScalingPolicy _policy;
     private PublishedDecision? _published;
     private long _lastAskedTicks;
     private int _openStreams;
     private TaskCompletionSource _activityChanged = NewSignal();
 
-    public Workload(TriggerMetadata trigger, PolicyOverrides defaults, BrokerConnection? connection, DateTimeOffset now)
+    public Workload(TriggerMetadata trigger, PolicyRules rules, BrokerConnection? connection, DateTimeOffset now)
     {
         Key = WorkloadKey.Of(trigger);
         Labels = LabelSet.Of(("namespace", Key.Namespace), ("scaled_object", Key.Name), ("trigger", Key.TriggerId));
         Trigger = trigger;
         Connection = connection;
-        Policy = trigger.Policy.ApplyTo(defaults.ApplyTo(ScalingPolicy.Default));
+        _policy = Resolve(trigger, rules);
+        _rules = rules;
         Touch(now);
     }
 
@@ -70,7 +73,8 @@ internal sealed class Workload
     /// <summary>The connection it reads, or null when the one it names is not configured, or not for its namespace.</summary>
     public BrokerConnection? Connection { get; }
 
-    public ScalingPolicy Policy { get; }
+    /// <summary>The policy it was last evaluated with, or will be first.</summary>
+    public ScalingPolicy Policy => Volatile.Read(ref _policy);
 
     /// <summary>Who asked last; the registry's business.</summary>
     public IPAddress Caller { get; set; } = IPAddress.None;
@@ -89,6 +93,21 @@ internal sealed class Workload
 
     /// <summary>State and queue slots; of the evaluation loop alone.</summary>
     public WorkloadEvaluation? Evaluation { get; set; }
+
+    /// <summary>
+    /// The policy to evaluate with under the rules in force; of the evaluation loop alone. Other rules than the last time
+    /// are another object: there is nothing to compare.
+    /// </summary>
+    public ScalingPolicy PolicyUnder(PolicyRules rules)
+    {
+        if (!ReferenceEquals(_rules, rules))
+        {
+            Volatile.Write(ref _policy, Resolve(Trigger, rules));
+            _rules = rules;
+        }
+
+        return _policy;
+    }
 
     public void Touch(DateTimeOffset now) => Interlocked.Exchange(ref _lastAskedTicks, now.UtcTicks);
 
@@ -127,6 +146,9 @@ internal sealed class Workload
             Interlocked.Exchange(ref _activityChanged, NewSignal()).TrySetResult();
         }
     }
+
+    private static ScalingPolicy Resolve(TriggerMetadata trigger, PolicyRules rules) =>
+        rules.Resolve(trigger.Namespace, trigger.Name, trigger.Policy).Policy;
 
     // Streams continue on the pool: a hundred of them must not run on the evaluation loop.
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);

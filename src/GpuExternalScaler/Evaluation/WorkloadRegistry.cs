@@ -12,7 +12,7 @@ namespace GpuExternalScaler.Evaluation;
 /// caller that holds fewer than another gets a place of that other's, so that whoever invents workloads crowds out
 /// nobody but himself. A caller is an address: namespaces are what the caller says they are.
 /// </summary>
-internal sealed class WorkloadRegistry(ScalerOptions options, BrokerConnections connections, MonotonicClock clock)
+internal sealed class WorkloadRegistry(CurrentConfiguration configuration, BrokerConnections connections, MonotonicClock clock)
 {
     private readonly ConcurrentDictionary<WorkloadKey, Workload> _workloads = new();
     private readonly Dictionary<IPAddress, int> _held = [];
@@ -20,7 +20,7 @@ internal sealed class WorkloadRegistry(ScalerOptions options, BrokerConnections 
     private int _count;
 
     /// <summary>Most workloads at once.</summary>
-    public int Limit => options.MaximumWorkloads;
+    public int Limit => configuration.Options.MaximumWorkloads;
 
     /// <summary>Workloads now.</summary>
     public int Count => Volatile.Read(ref _count);
@@ -51,13 +51,13 @@ internal sealed class WorkloadRegistry(ScalerOptions options, BrokerConnections 
                 return true;
             }
 
-            if (_count >= options.MaximumWorkloads && !MakeRoom(caller))
+            if (_count >= configuration.Options.MaximumWorkloads && !MakeRoom(caller))
             {
                 return false;
             }
 
             var connection = connections.Find(trigger.Connection, trigger.Namespace, out _);
-            workload = new Workload(trigger, options.Defaults, connection, clock.Now) { Caller = caller };
+            workload = new Workload(trigger, configuration.Options.Policies, connection, clock.Now) { Caller = caller };
             _workloads[key] = workload;
             Hold(caller, 1);
             _count++;
@@ -157,5 +157,5 @@ internal sealed class WorkloadRegistry(ScalerOptions options, BrokerConnections 
     }
 
     private bool IsForgotten(Workload workload, DateTimeOffset now) =>
-        workload.OpenStreams == 0 && now - workload.LastAskedAt > options.ForgetAfter;
+        workload.OpenStreams == 0 && now - workload.LastAskedAt > configuration.Options.ForgetAfter;
 }

@@ -9,9 +9,6 @@ namespace GpuExternalScaler.Rpc;
 /// </summary>
 internal sealed record TriggerMetadata
 {
-    /// <summary>The name of the metric when the trigger gives none.</summary>
-    public const string DefaultMetricName = "gpu-demand";
-
     private const int LongestName = 253;
 
     // RabbitMQ's own limit, in bytes.
@@ -20,14 +17,8 @@ internal sealed record TriggerMetadata
 
     private static readonly string TooManyNames = $"queue may hold at most {MostNames} names; use queueRegex for more";
 
-    // KEDA's own: where and how it connects to us. They say nothing about the workload (K9).
-    private static readonly HashSet<string> TransportKeys = new(StringComparer.Ordinal)
-    {
-        "scalerAddress", "enableTLS", "unsafeSsl", "caCert", "tlsClientCert", "tlsClientKey",
-    };
-
     private static readonly HashSet<string> OwnKeys = new(
-        ["queue", "queueRegex", "vhost", "rabbitmq", "metricName", .. PolicyKeys.All.Keys],
+        [.. TriggerKeys.Identity.Select(static key => key.Name), .. PolicyKeys.All.Keys],
         StringComparer.Ordinal);
 
     /// <summary>Namespace of the ScaledObject, as the caller says.</summary>
@@ -80,7 +71,7 @@ internal sealed record TriggerMetadata
             var key = fromEnvironment ? rawKey[..^"FromEnv".Length] : rawKey;
             if (!OwnKeys.Contains(key))
             {
-                if (!TransportKeys.Contains(key))
+                if (!TriggerKeys.Transport.Contains(key))
                 {
                     (unknown ??= []).Add(rawKey);
                 }
@@ -103,7 +94,7 @@ internal sealed record TriggerMetadata
         }
 
         var queues = ReadQueues(values, problems);
-        var metricName = (values.GetValueOrDefault("metricName") ?? DefaultMetricName).ToLowerInvariant();
+        var metricName = (values.GetValueOrDefault(TriggerKeys.MetricName) ?? TriggerKeys.DefaultMetricName).ToLowerInvariant();
         if (!IsMetricName(metricName))
         {
             problems.Add("metricName must be letters, digits and hyphens, beginning and ending with a letter or digit, at most 100 characters");
@@ -127,8 +118,8 @@ internal sealed record TriggerMetadata
             }
         }
 
-        var vhost = values.GetValueOrDefault("vhost") ?? "/";
-        var connection = values.GetValueOrDefault("rabbitmq");
+        var vhost = values.GetValueOrDefault(TriggerKeys.Vhost) ?? TriggerKeys.DefaultVhost;
+        var connection = values.GetValueOrDefault(TriggerKeys.RabbitMq);
         if (problems.Count > 0 || queues is null)
         {
             return null;
@@ -150,8 +141,8 @@ internal sealed record TriggerMetadata
 
     private static QueueSelector? ReadQueues(Dictionary<string, string> values, List<string> problems)
     {
-        var list = values.GetValueOrDefault("queue");
-        var pattern = values.GetValueOrDefault("queueRegex");
+        var list = values.GetValueOrDefault(TriggerKeys.Queue);
+        var pattern = values.GetValueOrDefault(TriggerKeys.QueueRegex);
         if (list is null == pattern is null)
         {
             problems.Add("give either queue (a name, or several with commas between) or queueRegex");

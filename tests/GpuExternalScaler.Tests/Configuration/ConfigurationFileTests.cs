@@ -60,6 +60,8 @@ public class ConfigurationFileTests
             defaults:
               saturationThreshold: 0.6
               coldStart: 90s
+            workloads:
+              genai/images: { share: 0.5 }
             """,
             out var errors);
 
@@ -72,8 +74,10 @@ public class ConfigurationFileTests
         options.ForgetAfter.Should().Be(TimeSpan.FromMinutes(5));
         options.LogFormat.Should().Be(LogFormat.Json);
         options.LogLevel.Should().Be(Microsoft.Extensions.Logging.LogLevel.Warning);
-        options.Defaults.ApplyTo(ScalingPolicy.Default).Should().Be(
+        options.Policies.Resolve("genai", "filter", PolicyOverrides.None).Policy.Should().Be(
             new ScalingPolicy { SaturationThreshold = 0.6, ColdStart = TimeSpan.FromSeconds(90) });
+
+        options.Policies.Resolve("genai", "images", PolicyOverrides.None).Policy.Share.Should().Be(0.5);
 
         var main = options.RabbitMq["main"].Connection;
         main.Name.Should().Be("main");
@@ -102,6 +106,19 @@ public class ConfigurationFileTests
     }
 
     [Theory]
+    [InlineData("# nothing")]
+    [InlineData("---")]
+    [InlineData("~")]
+    [InlineData("defaults:\nworkloads: null\nlisten: ~\nlog: { level: , format: null }\nrabbitmq: {}")]
+    public void What_is_empty_or_null_is_absent(string yaml)
+    {
+        var options = ConfigurationFile.Parse(yaml, out var errors);
+
+        errors.Should().BeEmpty();
+        options!.LogLevel.Should().Be(Microsoft.Extensions.Logging.LogLevel.Information);
+    }
+
+    [Theory]
     [InlineData("genai", true)]
     [InlineData("team-a", true)]
     [InlineData("team", false)]
@@ -124,20 +141,32 @@ public class ConfigurationFileTests
     [InlineData("rabbitmq: { m: { amqp: { url: \"amqps://u:s3cret@x\" } } }", 1, 31, "rabbitmq.m.amqp.url: must not hold credentials; use username and passwordFile")]
     [InlineData("rabbitmq: { m: { amqp: { interval: 1s } } }", 1, 24, "rabbitmq.m.amqp.url: is required: the broker's address, such as amqps://rabbitmq.mq:5671")]
     [InlineData("rabbitmq: { m: { amqp: { url: \"amqp://x\", passwordFile: p } } }", 1, 24, "rabbitmq.m.amqp.username: username and passwordFile go together")]
-    [InlineData("rabbitmq: { m: { amqp: { url: \"amqp://x\", interval: 2m } } }", 1, 53, "rabbitmq.m.amqp.interval: must be a duration such as 2s or 1m30s, from 0.1 s to 60 s")]
+    [InlineData("rabbitmq: { m: { amqp: { url: \"amqp://x\", interval: 2m } } }", 1, 53, "rabbitmq.m.amqp.interval: must be a duration such as 90s or 1m30s, from 100ms to 1m")]
     [InlineData("rabbitmq: { m: { amqp: { url: \"amqp://x\", vhost: a } } }", 1, 43, "rabbitmq.m.amqp.vhost: unknown key; *")]
-    [InlineData("rabbitmq: { m: { metrics: { urls: [\"ftp://x\"] } } }", 1, 35, "rabbitmq.m.metrics.urls: must be an http or https URL without query")]
-    [InlineData("rabbitmq: { m: { metrics: { urls: [\"http://u:s3cret@x\"] } } }", 1, 35, "rabbitmq.m.metrics.urls: must not hold credentials; use username and passwordFile")]
+    [InlineData("rabbitmq: { m: { metrics: { urls: [\"ftp://x\"] } } }", 1, 36, "rabbitmq.m.metrics.urls: must be an http or https URL without query")]
+    [InlineData("rabbitmq: { m: { metrics: { urls: [\"http://u:s3cret@x\"] } } }", 1, 36, "rabbitmq.m.metrics.urls: must not hold credentials; use username and passwordFile")]
     [InlineData("rabbitmq: { m: { metrics: { dns: nowhere } } }", 1, 34, "rabbitmq.m.metrics.dns: must be a host name and a port, such as rabbitmq-nodes.mq.svc:15692")]
     [InlineData("rabbitmq: { m: { management: { url: \"http://x\", username: u } } }", 1, 30, "rabbitmq.m.management.passwordFile: username and passwordFile go together")]
-    [InlineData("rabbitmq: { m: { metrics: { urls: [\"http://x\"] }, interval: 10s, staleAfter: 20s } }", 1, 78, "rabbitmq.m.staleAfter: must be at least three intervals, or one late sweep takes every answer away")]
+    [InlineData("rabbitmq: { m: { metrics: { urls: [\"http://x\"] }, interval: 10s, staleAfter: 9s } }", 1, 78, "rabbitmq.m.staleAfter: staleAfter must be no less than interval, or every reading is stale before the next")]
     [InlineData("limits: { workloads: many }", 1, 22, "limits.workloads: must be a whole number from 1 to 1000000")]
-    [InlineData("evaluation: { interval: 0s }", 1, 25, "evaluation.interval: must be a duration such as 2s or 1m30s, from 0.05 s to 60 s")]
+    [InlineData("evaluation: { interval: 0s }", 1, 25, "evaluation.interval: must be a duration such as 90s or 1m30s, from 50ms to 1m")]
     [InlineData("log: { level: loud }", 1, 15, "log.level: must be one of trace, debug, information, warning, error, critical, none")]
     [InlineData("defaults: { share: 2 }", 1, 20, "defaults.share: must be a number from 0.001 to 1")]
-    [InlineData("defaults: { queue: images }", 1, 13, "defaults.queue: unknown key; *")]
-    [InlineData("a: 1\na: 2", 2, 1, "the same key twice in one section")]
-    [InlineData("listen: [", 2, 1, "not valid YAML here (indentation, a missing colon or a stray character)")]
+    [InlineData("defaults: { queue: images }", 1, 13, "defaults.queue: belongs to the trigger: *")]
+    [InlineData("workloads: { genai/*: { rabbitmq: main } }", 1, 25, "workloads.genai/*.rabbitmq: belongs to the trigger: *")]
+    [InlineData("workloads: { genai/filter: { queueRegex: main } }", 1, 30, "workloads.genai/filter.queueRegex: belongs to the trigger: *")]
+    [InlineData("workloads: { genai/*: { warmReplicas: 2 } }", 1, 25, "workloads.genai/*.warmReplicas: unknown key; *")]
+    [InlineData("workloads: { genai/*: { coldstrat: 2s } }", 1, 25, "workloads.genai/*.coldstrat: unknown key; did you mean coldStart?")]
+    [InlineData("workloads: { genai/*: { coldStart: [2s] } }", 1, 36, "workloads.genai/*.coldStart: must be a single value")]
+    [InlineData("workloads: { genai/*: 2s }", 1, 23, "workloads.genai/*: must be a section of keys")]
+    [InlineData("workloads: { filter: { share: 1 } }", 1, 14, "workloads.filter: must be namespace/name of ScaledObjects: lower-case letters, digits, hyphens and dots, with * for any characters")]
+    [InlineData("workloads: { Genai/filter: { share: 1 } }", 1, 14, "workloads.Genai/filter: must be namespace/name *")]
+    [InlineData("workloads: { genai/?: { share: 1 } }", 1, 14, "workloads.genai/?: must be namespace/name *")]
+    [InlineData("workloads:\n  a*/x: { share: 1 }\n  \"*b/x\": { share: 1 }", 3, 20, "workloads.*b/x.share: ties with entry 'a*/x' (line 2): both set it, have as many literal characters, and match workloads such as ab/x; leave it out of one, or make one more specific")]
+    [InlineData("rabbitmq: { m: { management: { url: \"http://x\", username: u, passwordFile: p, password: s3cret } } }", 1, 79, "rabbitmq.m.management.password: unknown key; did you mean passwordFile?")]
+    [InlineData("log: { level: *there }", 1, 15, "an alias (?) of what has no anchor (&) before it")]
+    [InlineData("log: {}\nlog: {}", 2, 1, "log: given twice in one section, first on line 1")]
+    [InlineData("listen: [", 2, 1, "not valid YAML here, or shortly before (*)")]
     [InlineData("rabbitmq:\n  [a]: 1", 2, 3, "rabbitmq: a name must be plain text")]
     [InlineData("- a", 1, 1, "must be one YAML document of keys and sections")]
     public void A_mistake_is_told_with_its_place_and_what_is_allowed(string yaml, long line, long column, string message)

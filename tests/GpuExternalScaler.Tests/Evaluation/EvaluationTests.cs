@@ -183,6 +183,29 @@ public sealed class EvaluationTests
 
         """;
 
+    [Fact]
+    public async Task Another_configuration_acts_on_the_next_evaluation_of_a_workload_that_runs_and_changes_neither_its_name_nor_its_target()
+    {
+        await using var broker = await StartBrokerAsync();
+        await using var server = await StartServerAsync(broker);
+        using var channel = GrpcChannel.ForAddress(server.Urls.First());
+        var client = new ExternalScaler.ExternalScalerClient(channel.CreateCallInvoker());
+        var request = Request();
+        await UntilAsync(async () => (await client.GetMetricsAsync(request)).MetricValues[0].MetricValue_ == 1000);
+        var spec = await client.GetMetricSpecAsync(request.ScaledObjectRef);
+        var configuration = server.Services.GetRequiredService<CurrentConfiguration>();
+        var workload = server.Services.GetRequiredService<WorkloadRegistry>().All.Single();
+
+        configuration.Options = configuration.Options with
+        {
+            Policies = ConfigurationFile.Parse("workloads: { genai/*: { saturationThreshold: 0.35 } }", out _)!.Policies,
+        };
+
+        await UntilAsync(async () => (await client.GetMetricsAsync(request)).MetricValues[0].MetricValue_ == 2000);
+        (await client.GetMetricSpecAsync(request.ScaledObjectRef)).Should().Be(spec, "K14, K16");
+        server.Services.GetRequiredService<WorkloadRegistry>().All.Should().Equal(workload);
+    }
+
     private static GetMetricsRequest Request() => new()
     {
         MetricName = "gpu-demand",

@@ -19,7 +19,7 @@ public sealed class WorkloadRegistryTests : IDisposable
         var options = new ScalerOptions { MaximumWorkloads = 10 };
         var clock = new MonotonicClock(TimeProvider.System);
         _connections = new BrokerConnections(options, clock);
-        _registry = new WorkloadRegistry(options, _connections, clock);
+        _registry = new WorkloadRegistry(new CurrentConfiguration(options), _connections, clock);
     }
 
     public void Dispose() => _connections.Dispose();

@@ -1,3 +1,4 @@
+using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Rpc;
 using GpuExternalScaler.Scaling.Policy;
 
@@ -107,8 +108,8 @@ public class TriggerMetadataTests
     [Fact]
     public void Policy_keys_reach_the_policy()
     {
-        var policy = Parse("queue=a;saturationThreshold=0.6;share=0.5;concurrency=4;consumersPerReplica=2;serviceTime=2s;coldStart=2m;drainTime=30s;activationThreshold=5;holdFor=1h;holdAfterRecovery=10m;missingQueue=zero;mode=job")!
-            .Policy.ApplyTo(ScalingPolicy.Default);
+        var trigger = Parse("queue=a;saturationThreshold=0.6;share=0.5;concurrency=4;consumersPerReplica=2;serviceTime=2s;coldStart=2m;drainTime=30s;activationThreshold=5;holdFor=1h;holdAfterRecovery=10m;missingQueue=zero;mode=job")!.Policy;
+        var policy = PolicyRules.None.Resolve("genai", "filter", trigger).Policy;
 
         policy.Should().Be(new ScalingPolicy
         {

@@ -1,0 +1,54 @@
+using System.Collections;
+using System.CommandLine;
+using GpuExternalScaler.Configuration;
+
+namespace GpuExternalScaler.Commands;
+
+/// <summary>The configuration file as commands are given it.</summary>
+internal static class ConfigurationInput
+{
+    private const string DefaultFile = "/etc/gpu-external-scaler/scaler.yaml";
+
+    // A ConfigMap holds a megabyte at most.
+    private const long LargestFile = 4L * 1024 * 1024;
+
+    /// <summary>The option naming the configuration file.</summary>
+    public static Option<FileInfo> FileOption() => new("--config")
+    {
+        Description = "The configuration file.",
+        DefaultValueFactory = static _ => new FileInfo(DefaultFile),
+    };
+
+    /// <summary>The environment variables that lay values over a file.</summary>
+    public static IReadOnlyList<KeyValuePair<string, string>> Environment() =>
+        [.. System.Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().Select(static entry => KeyValuePair.Create((string)entry.Key, (string?)entry.Value ?? ""))];
+
+    /// <summary>Reads and checks a file, and tells every finding with the file's name; null when it cannot be opened.</summary>
+    public static async Task<ConfigurationReading?> ReadAsync(FileInfo file, IEnumerable<KeyValuePair<string, string>> environment, TextWriter findings, CancellationToken cancellation)
+    {
+        string yaml;
+        try
+        {
+            if (file.Exists && file.Length > LargestFile)
+            {
+                await findings.WriteLineAsync($"{file}: cannot be read (larger than {LargestFile >> 20} MiB)");
+                return null;
+            }
+
+            yaml = await File.ReadAllTextAsync(file.FullName, cancellation);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            await findings.WriteLineAsync($"{file}: cannot be read ({(exception is FileNotFoundException or DirectoryNotFoundException ? "no such file" : exception.GetType().Name)})");
+            return null;
+        }
+
+        var reading = ConfigurationFile.Read(yaml, environment);
+        foreach (var finding in reading.Findings)
+        {
+            await findings.WriteLineAsync(finding.Variable is null ? $"{file}: {finding}" : finding.ToString());
+        }
+
+        return reading;
+    }
+}

@@ -1,0 +1,144 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using GpuExternalScaler.Configuration;
+using GpuExternalScaler.Rpc;
+
+namespace GpuExternalScaler.Commands;
+
+/// <summary><c>show-config</c>: what is in force, and where it comes from.</summary>
+internal static class ShowConfigCommand
+{
+    private static readonly string[] QueueKeys = [TriggerKeys.Queue, TriggerKeys.Queue + "FromEnv", TriggerKeys.QueueRegex, TriggerKeys.QueueRegex + "FromEnv"];
+
+    /// <summary>The command.</summary>
+    public static Command Create()
+    {
+        var file = ConfigurationInput.FileOption();
+        var workload = new Option<(string Namespace, string Name)?>("--workload")
+        {
+            Description = "Also show the policy of this ScaledObject, as NAMESPACE/NAME.",
+            CustomParser = ReadWorkload,
+        };
+        var metadata = new Option<KeyValuePair<string, string>[]>("--metadata")
+        {
+            Description = "What the ScaledObject's trigger says, as KEY=VALUE; may be given several times.",
+            CustomParser = ReadMetadata,
+            AllowMultipleArgumentsPerToken = true,
+            DefaultValueFactory = static _ => [],
+        };
+        var command = new Command("show-config", "Show the configuration in force, and where each value comes from. Secrets are never shown: only the files that hold them.") { file, workload, metadata };
+        command.Validators.Add(result =>
+        {
+            if (result.GetResult(metadata) is { Implicit: false } && result.GetResult(workload) is null)
+            {
+                result.AddError("--metadata needs --workload");
+            }
+        });
+        command.SetAction((result, cancellation) => RunAsync(
+            result.GetValue(file)!,
+            result.GetValue(workload),
+            result.GetValue(metadata)!,
+            ConfigurationInput.Environment(),
+            Console.Out,
+            Console.Error,
+            cancellation));
+        return command;
+    }
+
+    /// <summary>Shows it. Findings, and what is wrong with the metadata, go to <paramref name="error"/>.</summary>
+    public static async Task<int> RunAsync(
+        FileInfo file,
+        (string Namespace, string Name)? workload,
+        IReadOnlyList<KeyValuePair<string, string>> metadata,
+        IEnumerable<KeyValuePair<string, string>> environment,
+        TextWriter output,
+        TextWriter error,
+        CancellationToken cancellation)
+    {
+        if (await ConfigurationInput.ReadAsync(file, environment, error, cancellation) is not { Options: { } options } reading)
+        {
+            return ExitCode.InvalidInput;
+        }
+
+        var text = new StringWriter { NewLine = "\n" };
+        ConfigurationText.Write(text, reading);
+        if (workload is var (@namespace, name))
+        {
+            // A policy does not depend on the queue: none has to be given to ask for it.
+            var asked = metadata.Any(static pair => QueueKeys.Contains(pair.Key, StringComparer.Ordinal)) ? metadata : [.. metadata, new(TriggerKeys.Queue, "any")];
+            var trigger = TriggerMetadata.Parse(@namespace, name, asked, out var problems);
+            if (trigger is not null && WhyNoConnection(trigger, options) is { } why)
+            {
+                problems = [why];
+            }
+
+            foreach (var problem in problems)
+            {
+                await error.WriteLineAsync("--metadata: " + problem);
+            }
+
+            if (trigger is null || problems.Count > 0)
+            {
+                return ExitCode.InvalidInput;
+            }
+
+            if (trigger.UnknownKeys.Count > 0)
+            {
+                await error.WriteLineAsync("--metadata: warning: keys that mean nothing here: " + string.Join(", ", trigger.UnknownKeys));
+            }
+
+            await text.WriteLineAsync("---");
+            ConfigurationText.Write(text, $"{@namespace}/{name}", options.Policies.Resolve(@namespace, name, trigger.Policy));
+        }
+
+        await output.WriteAsync(text.ToString());
+        return ExitCode.Done;
+    }
+
+    private static string? WhyNoConnection(TriggerMetadata trigger, ScalerOptions options)
+    {
+        if (trigger.Connection is not { } name)
+        {
+            return null;
+        }
+
+        if (!options.RabbitMq.TryGetValue(name, out var connection))
+        {
+            return $"the connection named by the key rabbitmq is not configured; configured: {string.Join(", ", options.RabbitMq.Keys.Order(StringComparer.Ordinal))}";
+        }
+
+        return connection.Allows(trigger.Namespace) ? null : "the connection named by the key rabbitmq is not for this namespace: its namespaces do not include it";
+    }
+
+    private static (string Namespace, string Name)? ReadWorkload(ArgumentResult result)
+    {
+        var text = result.Tokens[0].Value;
+        if (WorkloadPattern.TryParse(text, out var pattern) && pattern.IsFullName)
+        {
+            var slash = text.IndexOf('/', StringComparison.Ordinal);
+            return (text[..slash], text[(slash + 1)..]);
+        }
+
+        result.AddError("--workload must be NAMESPACE/NAME of a ScaledObject");
+        return null;
+    }
+
+    private static KeyValuePair<string, string>[] ReadMetadata(ArgumentResult result)
+    {
+        var pairs = new List<KeyValuePair<string, string>>();
+        foreach (var token in result.Tokens)
+        {
+            var equals = token.Value.IndexOf('=', StringComparison.Ordinal);
+            if (equals <= 0)
+            {
+                // Not quoted: it could be a value whose key was forgotten.
+                result.AddError("--metadata must be KEY=VALUE");
+                return [];
+            }
+
+            pairs.Add(new(token.Value[..equals], token.Value[(equals + 1)..]));
+        }
+
+        return [.. pairs];
+    }
+}

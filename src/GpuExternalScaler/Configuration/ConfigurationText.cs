@@ -1,0 +1,108 @@
+using System.Globalization;
+
+namespace GpuExternalScaler.Configuration;
+
+/// <summary>Writes what is in force as YAML, with where it comes from beside it.</summary>
+internal static class ConfigurationText
+{
+    private const int OriginColumn = 56;
+
+    /// <summary>A whole configuration: text that reads as the same one.</summary>
+    public static void Write(TextWriter text, ConfigurationReading reading)
+    {
+        var options = reading.Options!;
+        WriteKeys(text, FileKeys.Server, options, reading, []);
+        if (options.RabbitMq.Count > 0)
+        {
+            text.WriteLine(FileKeys.RabbitMqSection + ":");
+            foreach (var (name, connection) in options.RabbitMq)
+            {
+                text.WriteLine($"  {Quoted(name)}:");
+                WriteKeys(text, FileKeys.RabbitMq, connection, reading, [FileKeys.RabbitMqSection, name]);
+            }
+        }
+
+        var policies = options.Policies;
+        if (policies.Defaults.Count > 0)
+        {
+            text.WriteLine(FileKeys.DefaultsSection + ":");
+            WriteSettings(text, policies.Defaults, "  ");
+        }
+
+        if (policies.Workloads.Count > 0)
+        {
+            text.WriteLine(FileKeys.WorkloadsSection + ":");
+            foreach (var entry in policies.Workloads)
+            {
+                text.WriteLine($"  {Quoted(entry.Pattern.ToString())}:{(entry.Settings.Count == 0 ? " {}" : "")}");
+                WriteSettings(text, entry.Settings, "    ");
+            }
+        }
+    }
+
+    /// <summary>A workload's policy.</summary>
+    public static void Write(TextWriter text, string workload, EffectivePolicy policy)
+    {
+        text.WriteLine($"workload: {workload}");
+        text.WriteLine("policy:");
+        foreach (var value in policy.Values)
+        {
+            WriteLine(text, $"  {value.Key}: {value.Text}", value.Origin.ToString());
+        }
+    }
+
+    private static void WriteSettings(TextWriter text, IReadOnlyList<PolicySetting> settings, string indent)
+    {
+        foreach (var (key, canonical, line) in settings)
+        {
+            WriteLine(text, $"{indent}{key.Name}: {key.Show(key.Apply(Scaling.Policy.ScalingPolicy.Default, canonical))}", string.Create(CultureInfo.InvariantCulture, $"line {line}"));
+        }
+    }
+
+    // The tables hold the keys of a section one after another.
+    private static void WriteKeys<T>(TextWriter text, IReadOnlyList<FileKey<T>> keys, T options, ConfigurationReading reading, IReadOnlyList<string> above)
+    {
+        var indent = new string(' ', 2 * above.Count);
+        string? section = null;
+        foreach (var key in keys)
+        {
+            // An endpoint that is not configured has an interval all the same, but no use for it.
+            var isAbsent = above.Count > 0 && key.Segments.Count > 1 && reading.Root!.Find([.. above, key.Segments[0]]) is null or YamlText;
+            var values = isAbsent ? [] : key.Show(options);
+            if (values.Count == 0)
+            {
+                continue;
+            }
+
+            var inner = indent;
+            if (key.Segments.Count > 1)
+            {
+                if (section != key.Segments[0])
+                {
+                    text.WriteLine($"{indent}{key.Segments[0]}:");
+                }
+
+                inner += "  ";
+            }
+
+            section = key.Segments.Count > 1 ? key.Segments[0] : null;
+            var written = key.IsList ? $"[{string.Join(", ", values.Select(Quoted))}]" : Quoted(values[0]);
+            WriteLine(text, $"{inner}{key.Segments[^1]}: {written}", reading.OriginOf([.. above, .. key.Segments]));
+        }
+    }
+
+    private static void WriteLine(TextWriter text, string line, string origin) => text.WriteLine($"{line.PadRight(OriginColumn)} # {origin}");
+
+    // Plain where YAML cannot take it for anything else.
+    private static string Quoted(string value) =>
+        value.Length > 0 && char.IsAsciiLetterOrDigit(value[0]) && value.All(static c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.' or '_' or '/')
+            ? value
+            : "\"" + string.Concat(value.Select(Escaped)) + "\"";
+
+    private static string Escaped(char c) => c switch
+    {
+        '"' or '\\' => "\\" + c,
+        _ when char.IsControl(c) => string.Create(CultureInfo.InvariantCulture, $"\\x{(int)c:x2}"),
+        _ => c.ToString(),
+    };
+}

@@ -1,0 +1,176 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using GpuExternalScaler.Scaling.Policy;
+
+namespace GpuExternalScaler.Configuration;
+
+/// <summary>
+/// JSON schemas of the operator's file and of trigger metadata, for editors and CI, made from the tables that bind them.
+/// Draft 7: what editors' YAML servers know. They cannot say all that <c>check-config</c> says: lengths of time are only
+/// known by their form, as all numbers are in trigger metadata, and ties and repeated keys not at all.
+/// </summary>
+internal static class JsonSchemas
+{
+    private const string Draft = "http://json-schema.org/draft-07/schema#";
+    private const string Policy = "#/definitions/policy";
+
+    private static readonly JsonSerializerOptions Indented = new()
+    {
+        WriteIndented = true,
+        NewLine = "\n",
+
+        // The default writes an apostrophe as \u0027, for HTML that a schema is not.
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
+
+    /// <summary>The operator's file.</summary>
+    public static string File()
+    {
+        var root = Section(FileKeys.Server, new ScalerOptions(), 0);
+        var sections = root["properties"]!.AsObject();
+        sections[FileKeys.RabbitMqSection] = new JsonObject
+        {
+            ["description"] = "named connections; a trigger can only name one of these",
+            ["type"] = ObjectOrNothing(),
+            ["additionalProperties"] = Connection(),
+        };
+        sections[FileKeys.DefaultsSection] = new JsonObject
+        {
+            ["description"] = "policy keys for every workload, weaker than trigger metadata",
+            ["oneOf"] = new JsonArray(Reference(), new JsonObject { ["type"] = "null" }),
+        };
+        sections[FileKeys.WorkloadsSection] = new JsonObject
+        {
+            ["description"] = "policy keys by namespace/name of ScaledObjects, * for any characters, stronger than trigger metadata",
+            ["type"] = ObjectOrNothing(),
+            ["propertyNames"] = new JsonObject { ["pattern"] = "^[a-z0-9.*-]+/[a-z0-9.*-]+$" },
+            ["additionalProperties"] = Reference(),
+        };
+        return Write(root, "GPU External Scaler: configuration file", new JsonObject
+        {
+            ["policy"] = new JsonObject
+            {
+                ["type"] = "object",
+                ["additionalProperties"] = false,
+                ["properties"] = Properties(PolicyKeys.All.Values, static key => key.Name, static key => Described(key.InYaml(), key.Meaning, key.Allowed, DefaultOf(key))),
+            },
+        });
+    }
+
+    /// <summary>The metadata of a trigger, where every value is text.</summary>
+    public static string Trigger()
+    {
+        var properties = Properties(TriggerKeys.Identity, static key => key.Name, static key =>
+            Described(new JsonObject { ["type"] = "string", ["pattern"] = key.Pattern }, key.Meaning, null, key.Default));
+        foreach (var key in PolicyKeys.All.Values)
+        {
+            properties[key.Name] = Described(key.InText(), key.Meaning, key.Allowed, DefaultOf(key));
+        }
+
+        var own = properties.Select(static property => property.Key).ToList();
+        foreach (var key in TriggerKeys.Transport)
+        {
+            properties[key] = Described(new JsonObject { ["type"] = "string" }, "KEDA's own: how it reaches the scaler", null, null);
+        }
+
+        // K9: a key that ends in FromEnv counts as the key without it.
+        const string FromEnvironment = "FromEnv";
+        return Write(
+            new JsonObject
+            {
+                ["type"] = "object",
+                ["additionalProperties"] = false,
+                ["properties"] = properties,
+                ["patternProperties"] = new JsonObject { [$"^({string.Join('|', own.Concat(TriggerKeys.Transport))}){FromEnvironment}$"] = new JsonObject { ["type"] = "string" } },
+                ["oneOf"] = new JsonArray([.. new[] { TriggerKeys.Queue, TriggerKeys.QueueRegex }.Select(static key => new JsonObject
+                {
+                    ["anyOf"] = new JsonArray(Requires(key), Requires(key + FromEnvironment)),
+                })]),
+            },
+            "GPU External Scaler: trigger metadata",
+            definitions: null);
+    }
+
+    private static JsonObject Connection()
+    {
+        var connection = Section(FileKeys.RabbitMq, FileKeys.BlankRabbitMq(""), 0);
+        connection["type"] = "object";
+        connection["anyOf"] = new JsonArray([.. FileKeys.RabbitMqEndpoints.Select(static name => Requires(name))]);
+        foreach (var (one, other) in FileKeys.RabbitMqPairs)
+        {
+            var (section, first, second) = (one.Split('.')[0], one.Split('.')[1], other.Split('.')[1]);
+            connection["properties"]![section]!["dependencies"] = new JsonObject { [first] = new JsonArray(second), [second] = new JsonArray(first) };
+        }
+
+        var (alternative, otherwise) = FileKeys.RabbitMqAlternatives;
+        connection["properties"]![alternative.Split('.')[0]]!["oneOf"] = new JsonArray(Requires(alternative.Split('.')[1]), Requires(otherwise.Split('.')[1]));
+        return connection;
+    }
+
+    private static JsonObject Section<T>(IEnumerable<FileKey<T>> keys, T blank, int depth)
+    {
+        var properties = new JsonObject();
+        var required = new JsonArray();
+        foreach (var group in keys.GroupBy(key => key.Segments[depth]))
+        {
+            if (group.First() is { } leaf && leaf.Segments.Count == depth + 1)
+            {
+                properties[group.Key] = Described(leaf.Schema(), leaf.Meaning, null, leaf.IsList ? null : leaf.Show(blank).SingleOrDefault());
+                if (leaf.Required is not null)
+                {
+                    required.Add((JsonNode)group.Key);
+                }
+            }
+            else
+            {
+                properties[group.Key] = Section(group, blank, depth + 1);
+            }
+        }
+
+        var schema = new JsonObject { ["type"] = required.Count > 0 ? "object" : ObjectOrNothing(), ["additionalProperties"] = false, ["properties"] = properties };
+        if (required.Count > 0)
+        {
+            schema["required"] = required;
+        }
+
+        return schema;
+    }
+
+    private static JsonObject Properties<T>(IEnumerable<T> keys, Func<T, string> name, Func<T, JsonObject> schema) =>
+        new(keys.Select(key => KeyValuePair.Create(name(key), (JsonNode?)schema(key))));
+
+    private static JsonObject Described(JsonObject schema, string meaning, string? allowed, string? otherwise)
+    {
+        schema.Insert(0, "description", allowed is null ? meaning : $"{meaning}: {allowed}");
+        if (otherwise is not null)
+        {
+            schema["default"] = schema["type"]?.ToString() is "number" or "integer" ? JsonNode.Parse(otherwise) : otherwise;
+        }
+
+        return schema;
+    }
+
+    // "measured" says what holds and is no value.
+    private static string? DefaultOf(PolicyKey key) =>
+        key.Show(ScalingPolicy.Default) is var shown && key.Parse(shown) is not null ? shown : null;
+
+    // A section whose keys are all commented out is nothing.
+    private static JsonArray ObjectOrNothing() => new("object", "null");
+
+    private static JsonObject Reference() => new() { ["$ref"] = Policy };
+
+    private static JsonObject Requires(string key) => new() { ["required"] = new JsonArray(key) };
+
+    private static string Write(JsonObject schema, string title, JsonObject? definitions)
+    {
+        schema.Insert(0, "$schema", Draft);
+        schema.Insert(1, "title", title);
+        if (definitions is not null)
+        {
+            schema["definitions"] = definitions;
+        }
+
+        return schema.ToJsonString(Indented) + "\n";
+    }
+}

@@ -1,0 +1,162 @@
+using System.Net;
+using System.Text.Json.Nodes;
+using GpuExternalScaler.Sources;
+
+namespace GpuExternalScaler.Configuration;
+
+/// <summary>Reads a text; false when it is not allowed.</summary>
+internal delegate bool SettingReader<T>(string text, out T value);
+
+/// <summary>A kind of value: how it is read and written, what is allowed, and how a JSON schema says so.</summary>
+/// <param name="Allowed">What is allowed, to stand after "must be".</param>
+/// <param name="TryRead">Reads trimmed text.</param>
+/// <param name="Write">Text that reads as the same value, as people write it.</param>
+/// <param name="InYaml">Schema of it as YAML or JSON, where a number is no string.</param>
+/// <param name="InText">Schema of it as trigger metadata, where all is text.</param>
+internal sealed record SettingType<T>(string Allowed, SettingReader<T> TryRead, Func<T, string> Write, Func<JsonObject> InYaml, Func<JsonObject> InText)
+{
+    /// <summary>A better sentence than what is allowed about some texts, or null for the others.</summary>
+    public Func<string, string?> Hint { get; init; } = static _ => null;
+
+    /// <summary>What is wrong with a text that is not allowed; without the text.</summary>
+    public string Problem(string text) => Hint(text) ?? "must be " + Allowed;
+}
+
+/// <summary>The kinds of values there are.</summary>
+internal static class SettingTypes
+{
+    private const string NumberPattern = @"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$";
+    private const string DurationPattern = @"^(\d+|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)$";
+    private const string Credentials = "must not hold credentials; use username and passwordFile";
+
+    /// <summary>Any text.</summary>
+    public static SettingType<string> Text { get; } = new(
+        "text",
+        static (string text, out string value) => (value = text).Length > 0,
+        static value => value,
+        static () => new JsonObject { ["type"] = "string", ["minLength"] = 1 },
+        static () => new JsonObject { ["type"] = "string" });
+
+    /// <summary>An address and a port to listen on.</summary>
+    public static SettingType<IPEndPoint> EndPoint { get; } = new(
+        "an address and a port, such as 0.0.0.0:9090",
+        static (string text, out IPEndPoint value) =>
+            IPEndPoint.TryParse(text, out value!) && text.Contains(':', StringComparison.Ordinal) && (value.Port != 0 || text.EndsWith(":0", StringComparison.Ordinal)),
+        static value => value.ToString(),
+        static () => new JsonObject { ["type"] = "string", ["pattern"] = @":\d+$" },
+        static () => new JsonObject { ["type"] = "string" });
+
+    /// <summary>An http or https URL. Credentials in it are refused: they would end up in messages.</summary>
+    public static SettingType<Uri> HttpUrl { get; } = Url(
+        "an http or https URL without query",
+        static url => url.Scheme is "http" or "https" && url.Query.Length == 0 && url.Fragment.Length == 0,
+        "^https?://[^@?#]+$");
+
+    /// <summary>An amqp or amqps URL of host and port alone.</summary>
+    public static SettingType<Uri> AmqpUrl { get; } = Url(
+        "an amqp or amqps URL of host and port alone; virtual hosts come from vhosts and triggers",
+        static url => url.Scheme is "amqp" or "amqps" && url.Host.Length > 0 && url.PathAndQuery is "" or "/" && url.Fragment.Length == 0,
+        "^amqps?://[^@/?#]+/?$");
+
+    /// <summary>A name all of whose addresses are meant.</summary>
+    public static SettingType<HostAndPort?> HostAndPort { get; } = new(
+        "a host name and a port, such as rabbitmq-nodes.mq.svc:15692",
+        static (string text, out HostAndPort? value) =>
+        {
+            var valid = Sources.HostAndPort.TryParse(text, out var parsed);
+            value = parsed;
+            return valid;
+        },
+        static value => value.ToString()!,
+        static () => new JsonObject { ["type"] = "string", ["pattern"] = @"^.+:\d+$" },
+        static () => new JsonObject { ["type"] = "string" });
+
+    /// <summary>A number; without an upper bound any finite one.</summary>
+    public static SettingType<double> Number(double from, double? to = null) => new(
+        to is null ? $"a number, {from} or more" : $"a number from {from} to {to}",
+        (string text, out double value) => SettingText.TryNumber(text, out value) && value >= from && !(value > to),
+        SettingText.Canonical,
+        () => Bounded("number", from, to),
+        static () => Pattern(NumberPattern));
+
+    /// <summary>A whole number.</summary>
+    public static SettingType<int> Whole(int from, int to) => new(
+        $"a whole number from {from} to {to}",
+        (string text, out int value) => TryWhole(text, from, to, out value),
+        static value => SettingText.Canonical(value),
+        () => Bounded("integer", from, to),
+        static () => Pattern(NumberPattern));
+
+    /// <summary>A whole number or a word for leaving it open, which reads as null.</summary>
+    public static SettingType<int?> WholeOr(string word, string meaningOfFrom, int from, int to) => new(
+        $"{word}, or a whole number from {from} ({meaningOfFrom}) to {to}",
+        (string text, out int? value) =>
+        {
+            var valid = TryWhole(text, from, to, out var number);
+            value = valid ? number : null;
+            return valid || text == word;
+        },
+        value => value is { } number ? SettingText.Canonical(number) : word,
+        () => new JsonObject { ["anyOf"] = new JsonArray(new JsonObject { ["const"] = word }, Bounded("integer", from, to)) },
+        () => Pattern($"^{word}$|{NumberPattern}"));
+
+    /// <summary>A length of time.</summary>
+    public static SettingType<TimeSpan> Duration(TimeSpan from, TimeSpan to) => new(
+        $"a duration such as 90s or 1m30s, from {SettingText.Readable(from)} to {SettingText.Readable(to)}",
+        (string text, out TimeSpan value) => SettingText.TryDuration(text, out value) && value >= from && value <= to,
+        SettingText.Readable,
+        static () => new JsonObject { ["anyOf"] = new JsonArray(Pattern(DurationPattern), new JsonObject { ["type"] = "integer", ["minimum"] = 0 }) },
+        static () => Pattern(DurationPattern));
+
+    /// <summary>One of a few words.</summary>
+    /// <param name="exact">Whether the case of letters counts, as it does for KEDA.</param>
+    public static SettingType<T> Choice<T>(bool exact = false)
+        where T : struct, Enum
+    {
+        var words = Enum.GetNames<T>().Select(static name => name.ToLowerInvariant()).ToArray();
+        var comparison = exact ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase;
+        return new(
+            words is [var one, var other] ? $"{one} or {other}" : "one of " + string.Join(", ", words),
+            (string text, out T value) =>
+            {
+                var index = Array.FindIndex(words, word => string.Equals(word, text, comparison));
+                value = index < 0 ? default : Enum.GetValues<T>()[index];
+                return index >= 0;
+            },
+            static value => value.ToString().ToLowerInvariant(),
+            Words,
+            Words);
+
+        JsonObject Words() => new() { ["enum"] = new JsonArray([.. words.Select(static word => (JsonNode)word)]) };
+    }
+
+    private static SettingType<Uri> Url(string allowed, Func<Uri, bool> valid, string pattern) => new(
+        allowed,
+        (string text, out Uri value) => Uri.TryCreate(text, UriKind.Absolute, out value!) && valid(value) && value.UserInfo.Length == 0,
+        static value => value.OriginalString,
+        () => Pattern(pattern),
+        () => Pattern(pattern))
+    {
+        Hint = text => Uri.TryCreate(text, UriKind.Absolute, out var url) && valid(url) ? Credentials : null,
+    };
+
+    private static bool TryWhole(string text, int from, int to, out int value)
+    {
+        var valid = SettingText.TryWhole(text, out var number) && number >= from && number <= to;
+        value = valid ? (int)number : 0;
+        return valid;
+    }
+
+    private static JsonObject Pattern(string pattern) => new() { ["type"] = "string", ["pattern"] = pattern };
+
+    private static JsonObject Bounded(string type, double from, double? to)
+    {
+        var schema = new JsonObject { ["type"] = type, ["minimum"] = from };
+        if (to is { } most)
+        {
+            schema["maximum"] = most;
+        }
+
+        return schema;
+    }
+}

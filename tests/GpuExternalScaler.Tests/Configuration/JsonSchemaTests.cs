@@ -1,0 +1,65 @@
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using GpuExternalScaler.Configuration;
+using GpuExternalScaler.Rpc;
+
+namespace GpuExternalScaler.Tests.Configuration;
+
+public class JsonSchemaTests
+{
+    private const string Rewrite = "GPU_SCALER_WRITE_SCHEMAS";
+
+    [Theory]
+    [InlineData("scaler.schema.json")]
+    [InlineData("trigger-metadata.schema.json")]
+    public void The_schema_in_docs_is_what_the_key_tables_say(string name)
+    {
+        var file = Path.Combine(Repository.Root, "docs", name);
+        var schema = name.StartsWith("scaler", StringComparison.Ordinal) ? JsonSchemas.File() : JsonSchemas.Trigger();
+        if (Environment.GetEnvironmentVariable(Rewrite) == "1")
+        {
+            File.WriteAllText(file, schema);
+        }
+
+        File.ReadAllText(file).Should().Be(schema, $"run this test with {Rewrite}=1 to write it anew");
+    }
+
+    [Fact]
+    public void Every_default_is_allowed_by_its_own_key()
+    {
+        foreach (var (key, property) in JsonNode.Parse(JsonSchemas.Trigger())!["properties"]!.AsObject())
+        {
+            if (property!["default"] is { } otherwise && PolicyKeys.All.TryGetValue(key, out var policy))
+            {
+                policy.Parse(otherwise.ToString()).Should().NotBeNull(key);
+                Text(property, otherwise.ToString()).Should().BeTrue(key);
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("queue", "images", "a, b", "queue name")]
+    [InlineData("queue", ",", " , ", "")]
+    [InlineData("metricName", "a", "A-b-9", "a1")]
+    [InlineData("metricName", "-a", "a-", "a_b", "ä")]
+    [InlineData("saturationThreshold", "0.7", "1", "1e-1", ".5", "+0.5", "x", "0,5", "1.")]
+    [InlineData("prefetch", "auto", "0", "16", "Auto", "none")]
+    [InlineData("coldStart", "60s", "1h30m", "1.5s", "1500", "250ms", "0", "2d", "s", "1 s", "-1s", "auto")]
+    [InlineData("missingQueue", "hold", "zero", "Zero", "")]
+    [InlineData("mode", "job", "deployment", "x")]
+    public void The_schema_and_the_server_allow_the_same_texts(string key, params string[] texts)
+    {
+        var property = JsonNode.Parse(JsonSchemas.Trigger())!["properties"]![key]!;
+        foreach (var text in texts.Where(static text => text.Length > 0))
+        {
+            KeyValuePair<string, string>[] metadata = key == "queue" ? [new(key, text)] : [new("queue", "images"), new(key, text)];
+            var isRead = TriggerMetadata.Parse("genai", "filter", metadata, out _) is not null;
+
+            Text(property, text).Should().Be(isRead, $"{key}={text}");
+        }
+    }
+
+    private static bool Text(JsonNode property, string text) => property["enum"] is { } words
+        ? words.AsArray().Any(word => word!.ToString() == text)
+        : Regex.IsMatch(text, property["pattern"]!.ToString(), RegexOptions.ECMAScript, TimeSpan.FromSeconds(1));
+}
