@@ -296,7 +296,7 @@ public sealed class ClusterTests(RunningCluster running, ITestOutputHelper outpu
     }
 
     /// <summary>Queues with work and workers, each watched once its answer is there.</summary>
-    private async Task WatchAsync(string staleAfter = "5s")
+    private async Task WatchAsync(string staleAfter = "10s")
     {
         _scaler = await ScalerProcess.StartAsync(ScalerSetup.Configuration(ScalerSetup.Connection(_cluster, staleAfter: staleAfter)));
         var workloads = new List<(string Queue, QueueKind Kind, int Node, GoWorkload Workload)>();
