@@ -95,7 +95,7 @@ internal static class ConfigurationText
 
     // Plain where YAML cannot take it for anything else.
     private static string Quoted(string value) =>
-        value.Length > 0 && char.IsAsciiLetterOrDigit(value[0]) && value.All(static c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.' or '_' or '/')
+        value.Length > 0 && char.IsAsciiLetterOrDigit(value[0]) && !value.Equals("null", StringComparison.OrdinalIgnoreCase) && value.All(static c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.' or '_' or '/')
             ? value
             : "\"" + string.Concat(value.Select(Escaped)) + "\"";
 
