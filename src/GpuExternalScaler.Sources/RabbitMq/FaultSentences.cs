@@ -35,7 +35,7 @@ internal sealed class FaultSentences(RabbitMqConnectionOptions options)
                 $"{subject} does not let the user listen to amq.rabbitmq.event; consumers are learned from the management API instead, where one is configured.",
             SourceReason.NotFound when kind == RabbitMqEndpoint.AmqpEvents =>
                 $"{subject} has no exchange amq.rabbitmq.event; consumers are learned from the management API instead, where one is configured.",
-            SourceReason.Forbidden when isAmqp => $"{subject} does not let the user look at a queue (ACCESS_REFUSED).",
+            SourceReason.Forbidden when isAmqp => $"{subject} does not let the user look at a queue (ACCESS_REFUSED); from 4.3 on that takes some permission on it.",
             SourceReason.NotFound when isAmqp => $"{subject} has no such virtual host, or the user may not use it.",
             SourceReason.LimitReached => $"{subject} takes no more connections: a limit of the broker, the virtual host or the user is reached.",
             SourceReason.MalformedAnswer when isAmqp => $"{subject} does not speak AMQP 0-9-1.",

@@ -241,6 +241,10 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         await PutAsync($"api/permissions/{vhost}/{ScalerUser}", new { configure = "", write = "", read = "" });
     }
 
+    /// <summary>Sets which queues of the default virtual host the scaler's user may read, as an expression; empty for none.</summary>
+    public Task LetScalerReadAsync(string queues) =>
+        PutAsync($"api/permissions/%2F/{ScalerUser}", new { configure = "", write = "", read = queues });
+
     public async Task DeleteVhostAsync(string name)
     {
         using var response = await Management.DeleteAsync(new Uri($"api/vhosts/{Uri.EscapeDataString(name)}", UriKind.Relative));
