@@ -1,6 +1,7 @@
 using System.Collections;
 using System.CommandLine;
 using GpuExternalScaler.Configuration;
+using GpuExternalScaler.Reload;
 
 namespace GpuExternalScaler.Commands;
 
@@ -26,24 +27,14 @@ internal static class ConfigurationInput
     /// <summary>Reads and checks a file, and tells every finding with the file's name; null when it cannot be opened.</summary>
     public static async Task<ConfigurationReading?> ReadAsync(FileInfo file, IEnumerable<KeyValuePair<string, string>> environment, TextWriter findings, CancellationToken cancellation)
     {
-        string yaml;
-        try
+        var content = await FileContent.ReadAsync(file.FullName, LargestFile, cancellation);
+        if (content.Problem is { } problem)
         {
-            if (file.Exists && file.Length > LargestFile)
-            {
-                await findings.WriteLineAsync($"{file}: cannot be read (larger than {LargestFile >> 20} MiB)");
-                return null;
-            }
-
-            yaml = await File.ReadAllTextAsync(file.FullName, cancellation);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            await findings.WriteLineAsync($"{file}: cannot be read ({(exception is FileNotFoundException or DirectoryNotFoundException ? "no such file" : exception.GetType().Name)})");
+            await findings.WriteLineAsync($"{file}: cannot be read ({problem})");
             return null;
         }
 
-        var reading = ConfigurationFile.Read(yaml, environment);
+        var reading = ConfigurationFile.Read(content.Text, environment);
         foreach (var finding in reading.Findings)
         {
             await findings.WriteLineAsync(finding.Variable is null ? $"{file}: {finding}" : finding.ToString());

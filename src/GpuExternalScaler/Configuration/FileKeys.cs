@@ -27,6 +27,7 @@ internal static class FileKeys
         Value("limits.metadataBytes", SettingTypes.Whole(256, 1 << 20), static o => o.MaximumMetadataBytes, static (o, v) => o with { MaximumMetadataBytes = v }, "most bytes of keys and values in one trigger"),
         Value("evaluation.interval", Duration(50, 60_000), static o => o.EvaluationInterval, static (o, v) => o with { EvaluationInterval = v }, "time between two evaluations of every workload"),
         Value("evaluation.forgetAfter", Duration(1000, 86_400_000), static o => o.ForgetAfter, static (o, v) => o with { ForgetAfter = v }, "a workload that nobody asked about for so long is forgotten"),
+        Value("reload.interval", Duration(100, 3_600_000), static o => o.ReloadInterval, static (o, v) => o with { ReloadInterval = v }, "time within which a change of this file, or of a certificate, takes effect"),
         Value("log.format", SettingTypes.Choice<LogFormat>(), static o => o.LogFormat, static (o, v) => o with { LogFormat = v }, "text, json, or auto: text on a terminal and JSON otherwise"),
         Value("log.level", SettingTypes.Choice<LogLevel>(), static o => o.LogLevel, static (o, v) => o with { LogLevel = v }, "least severe level logged"),
     ];

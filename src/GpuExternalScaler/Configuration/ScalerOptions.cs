@@ -27,6 +27,9 @@ internal sealed record ScalerOptions
     /// <summary>How long a workload that nobody asks about is kept.</summary>
     public TimeSpan ForgetAfter { get; init; } = TimeSpan.FromMinutes(10);
 
+    /// <summary>Time within which a change of a file takes effect.</summary>
+    public TimeSpan ReloadInterval { get; init; } = TimeSpan.FromSeconds(5);
+
     /// <summary>Log lines: auto (text on a terminal, JSON otherwise), text or json.</summary>
     public LogFormat LogFormat { get; init; } = LogFormat.Auto;
 

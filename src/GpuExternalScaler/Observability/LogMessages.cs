@@ -50,4 +50,7 @@ internal static partial class LogMessages
 
     [LoggerMessage(33, LogLevel.Information, "Connection {Connection} now reads ready and unacknowledged from {Gauges}, consumers from {Consumers}, counters from {Counters}, prefetch from {Prefetch}; missing: {Missing}")]
     public static partial void SourceChanged(this ILogger logger, string connection, string gauges, string consumers, string counters, string prefetch, string missing);
+
+    [LoggerMessage(40, LogLevel.Error, "Following files by {Follower} failed")]
+    public static partial void ReloadFailed(this ILogger logger, Exception exception, string follower);
 }
