@@ -7,6 +7,7 @@ using GpuExternalScaler.GrpcTransport.Health;
 using GpuExternalScaler.GrpcTransport.Reflection;
 using GpuExternalScaler.Observability;
 using GpuExternalScaler.Observability.Exposition;
+using GpuExternalScaler.Reload;
 using GpuExternalScaler.Rpc;
 using GpuExternalScaler.Sources;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -24,19 +25,30 @@ internal static class ScalerServer
     private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(8);
 
     /// <summary>A server ready to run. Nothing is contacted and no port is taken before it starts.</summary>
-    public static WebApplication Build(ScalerOptions options, Action<ILoggingBuilder>? logging = null, TimeProvider? time = null)
+    /// <param name="options">The configuration to begin with.</param>
+    /// <param name="logging">Where logs go; the console without it.</param>
+    /// <param name="time">The clock; the system's without it.</param>
+    /// <param name="origin">The file to follow; without it the configuration stays as it is.</param>
+    public static WebApplication Build(ScalerOptions options, Action<ILoggingBuilder>? logging = null, TimeProvider? time = null, ConfigurationOrigin? origin = null)
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = "gpu-external-scaler" });
 
         // The operator's file is the only configuration: an appsettings.json that happens to lie about is not.
         builder.Configuration.Sources.Clear();
         builder.Logging.ClearProviders();
-        (logging ?? (log => ConsoleLog(log, options)))(builder.Logging);
+        var threshold = new LogThreshold(options.LogLevel);
+        builder.Services.AddSingleton(threshold);
+        (logging ?? (log => ConsoleLog(log, options.LogFormat, threshold)))(builder.Logging);
         builder.Services.Configure<HostOptions>(static host => host.ShutdownTimeout = ShutdownTimeout);
         var callers = new CallerLimits(options);
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options, callers));
 
         AddScaler(builder.Services, options, time ?? TimeProvider.System);
+        if (origin is not null)
+        {
+            AddReload(builder.Services, origin);
+        }
+
         var app = builder.Build();
         MapGrpc(app, callers);
         MapHttp(app);
@@ -44,11 +56,11 @@ internal static class ScalerServer
         return app;
     }
 
-    private static void ConsoleLog(ILoggingBuilder logging, ScalerOptions options)
+    private static void ConsoleLog(ILoggingBuilder logging, LogFormat format, LogThreshold threshold)
     {
-        var json = options.LogFormat == LogFormat.Json || (options.LogFormat == LogFormat.Auto && Console.IsOutputRedirected);
-        logging.SetMinimumLevel(options.LogLevel);
-        logging.AddFilter("Microsoft", LogLevel.Warning);
+        var json = format == LogFormat.Json || (format == LogFormat.Auto && Console.IsOutputRedirected);
+        logging.AddFilter((_, level) => level >= threshold.Level);
+        logging.AddFilter("Microsoft", level => level >= LogLevel.Warning && level >= threshold.Level);
 
         // It has nothing to say above information, and while it could, every call gets a trace activity of its own.
         logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
@@ -92,16 +104,14 @@ internal static class ScalerServer
 
     private static void AddScaler(IServiceCollection services, ScalerOptions options, TimeProvider time)
     {
-        services.AddSingleton(options);
-        services.AddSingleton(new CurrentConfiguration(options));
         services.AddSingleton(_ => new MonotonicClock(time));
+        services.AddSingleton(provider => new CurrentConfiguration(
+            new ConfigurationSnapshot(options, BrokerConnections.Of(options, provider.GetRequiredService<SourceFactory>().Open))));
         services.AddSingleton<ScalerMetrics>();
         services.AddSingleton<SweepJournal>();
-        services.AddSingleton(static provider => new BrokerConnections(
-            provider.GetRequiredService<ScalerOptions>(),
-            provider.GetRequiredService<MonotonicClock>(),
-            provider.GetRequiredService<SweepJournal>().Note));
-        services.AddHostedService<SourceRunner>();
+        services.AddSingleton(static provider => new SourceFactory(provider.GetRequiredService<MonotonicClock>(), provider.GetRequiredService<SweepJournal>().Note));
+        services.AddSingleton<SourceRunner>();
+        services.AddHostedService(static provider => provider.GetRequiredService<SourceRunner>());
 
         services.AddSingleton<WorkloadRegistry>();
         services.AddSingleton<EvaluationLoop>();
@@ -111,17 +121,29 @@ internal static class ScalerServer
         services.AddSingleton<ServerHealth>();
         services.AddSingleton(static provider => new MetricsPage(
             [ScalerMetrics.MeterName],
-            provider.GetRequiredService<WorkloadSeries>().WriteTo,
+            writer =>
+            {
+                provider.GetRequiredService<WorkloadSeries>().WriteTo(writer);
+                provider.GetService<ReloadStatus>()?.WriteTo(writer);
+            },
             provider.GetRequiredService<ILogger<MetricsPage>>()));
 
         services.AddSingleton<MetadataWarnings>();
-        services.AddSingleton<KnownTriggers>();
+        services.AddSingleton(new KnownTriggers(options.MaximumWorkloads));
         services.AddSingleton<ExternalScalerService>();
         services.AddGrpcTransport(grpc => grpc.MaxReceiveMessageSize = Math.Max(SmallestMessageLimit, 4 * options.MaximumMetadataBytes));
         services.AddGrpcHealth();
         services.AddGrpcReflection();
         services.AddHostedService<HealthPublisher>();
         services.AddSingleton<IGrpcCallObserver, RpcObserver>();
+    }
+
+    private static void AddReload(IServiceCollection services, ConfigurationOrigin origin)
+    {
+        services.AddSingleton(origin);
+        services.AddSingleton(provider => new ReloadStatus(ReloadStatus.HashOf(origin.Content.Bytes.Span), provider.GetRequiredService<MonotonicClock>().Now));
+        services.AddSingleton<IReloadable, ConfigurationReload>();
+        services.AddHostedService<ReloadLoop>();
     }
 
     private static void MapGrpc(WebApplication app, CallerLimits callers) => app.MapWhen(

@@ -57,6 +57,7 @@ public sealed class QueueHistory
     private int _waitingSamples;
     private int _queueSetVersion;
     private int _countedQueues;
+    private int _concurrency;
     private DateTimeOffset _progressAt;
     private long? _redelivered;
     private long _redeliveredSinceProgress;
@@ -137,6 +138,14 @@ public sealed class QueueHistory
         if (at <= _lastGaugeAt)
         {
             return;
+        }
+
+        if (policy.Concurrency != _concurrency)
+        {
+            // Busy slots are others than before: W is learned anew.
+            MeasuredServiceTimeSeconds = _concurrency == 0 ? MeasuredServiceTimeSeconds : null;
+            _measurableSince = Math.Max(_measurableSince, _concurrency == 0 ? 0 : at.UtcTicks);
+            _concurrency = policy.Concurrency;
         }
 
         if (_lastGaugeAt == default || at - _lastGaugeAt > maximumGap)

@@ -10,9 +10,6 @@ internal static class ConfigurationInput
 {
     private const string DefaultFile = "/etc/gpu-external-scaler/scaler.yaml";
 
-    // A ConfigMap holds a megabyte at most.
-    private const long LargestFile = 4L * 1024 * 1024;
-
     /// <summary>The option naming the configuration file.</summary>
     public static Option<FileInfo> FileOption() => new("--config")
     {
@@ -25,13 +22,19 @@ internal static class ConfigurationInput
         [.. System.Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().Select(static entry => KeyValuePair.Create((string)entry.Key, (string?)entry.Value ?? ""))];
 
     /// <summary>Reads and checks a file, and tells every finding with the file's name; null when it cannot be opened.</summary>
-    public static async Task<ConfigurationReading?> ReadAsync(FileInfo file, IEnumerable<KeyValuePair<string, string>> environment, TextWriter findings, CancellationToken cancellation)
+    public static async Task<ConfigurationReading?> ReadAsync(FileInfo file, IReadOnlyList<KeyValuePair<string, string>> environment, TextWriter findings, CancellationToken cancellation) =>
+        (await OpenAsync(file, environment, findings, cancellation)).Reading;
+
+    /// <summary>The same with what a later reading of the file is compared with.</summary>
+    public static async Task<(ConfigurationReading? Reading, ConfigurationOrigin Origin)> OpenAsync(
+        FileInfo file, IReadOnlyList<KeyValuePair<string, string>> environment, TextWriter findings, CancellationToken cancellation)
     {
-        var content = await FileContent.ReadAsync(file.FullName, LargestFile, cancellation);
+        var content = await FileContent.ReadAsync(file.FullName, ConfigurationFile.LargestBytes, cancellation);
+        var origin = new ConfigurationOrigin(file.FullName, environment, content);
         if (content.Problem is { } problem)
         {
             await findings.WriteLineAsync($"{file}: cannot be read ({problem})");
-            return null;
+            return (null, origin);
         }
 
         var reading = ConfigurationFile.Read(content.Text, environment);
@@ -40,6 +43,6 @@ internal static class ConfigurationInput
             await findings.WriteLineAsync(finding.Variable is null ? $"{file}: {finding}" : finding.ToString());
         }
 
-        return reading;
+        return (reading, origin);
     }
 }

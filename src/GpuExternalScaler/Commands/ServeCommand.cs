@@ -16,12 +16,13 @@ internal static class ServeCommand
     /// <summary>Reads the file and serves. Exit code 2 for a file that is missing or wrong, with every error on stderr.</summary>
     public static async Task<int> RunAsync(FileInfo file, CancellationToken cancellation)
     {
-        if (await ConfigurationInput.ReadAsync(file, ConfigurationInput.Environment(), Console.Error, cancellation) is not { Options: { } options })
+        var (reading, origin) = await ConfigurationInput.OpenAsync(file, ConfigurationInput.Environment(), Console.Error, cancellation);
+        if (reading is not { Options: { } options })
         {
             return ExitCode.InvalidInput;
         }
 
-        await using var server = ScalerServer.Build(options);
+        await using var server = ScalerServer.Build(options, origin: origin);
         try
         {
             await server.RunAsync(cancellation);

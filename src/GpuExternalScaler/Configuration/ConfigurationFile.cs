@@ -3,6 +3,9 @@ namespace GpuExternalScaler.Configuration;
 /// <summary>Reads the operator's file: all of it, with every error at once.</summary>
 internal static class ConfigurationFile
 {
+    /// <summary>Largest file that is read, in bytes: a ConfigMap holds a megabyte at most.</summary>
+    public const long LargestBytes = 4L * 1024 * 1024;
+
     /// <summary>Reads a file's text alone, without the environment.</summary>
     /// <returns>The options, or null with at least one error.</returns>
     public static ScalerOptions? Parse(string yaml, out IReadOnlyList<ConfigurationFinding> errors)

@@ -34,7 +34,12 @@ internal static class ConfigurationText
             text.WriteLine(FileKeys.WorkloadsSection + ":");
             foreach (var entry in policies.Workloads)
             {
-                text.WriteLine($"  {Quoted(entry.Pattern.ToString())}:{(entry.Settings.Count == 0 ? " {}" : "")}");
+                text.WriteLine($"  {Quoted(entry.Pattern.ToString())}:{(entry.Settings.Count + entry.Identity.Count == 0 ? " {}" : "")}");
+                foreach (var (key, value, line) in entry.Identity)
+                {
+                    WriteLine(text, $"    {key}: {Quoted(value)}", string.Create(CultureInfo.InvariantCulture, $"line {line}"));
+                }
+
                 WriteSettings(text, entry.Settings, "    ");
             }
         }

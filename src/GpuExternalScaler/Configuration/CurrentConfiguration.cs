@@ -1,17 +1,25 @@
+using GpuExternalScaler.Evaluation;
+
 namespace GpuExternalScaler.Configuration;
 
+/// <summary>A configuration with the connections it names: what one piece of work goes by. Immutable.</summary>
+internal sealed record ConfigurationSnapshot(ScalerOptions Options, BrokerConnections Brokers);
+
 /// <summary>
-/// The configuration in force: one immutable snapshot behind one reference, so that whoever reads it sees one whole
-/// configuration. Read it once for each piece of work and pass it on.
+/// The configuration in force: one snapshot behind one reference, so that whoever reads it sees one whole configuration.
+/// Read it once for each piece of work and pass it on.
 /// </summary>
-internal sealed class CurrentConfiguration(ScalerOptions options)
+internal sealed class CurrentConfiguration(ConfigurationSnapshot start)
 {
-    private volatile ScalerOptions _options = options;
+    private volatile ConfigurationSnapshot _current = start;
 
     /// <summary>The snapshot.</summary>
-    public ScalerOptions Options
+    public ConfigurationSnapshot Current
     {
-        get => _options;
-        set => _options = value;
+        get => _current;
+        set => _current = value;
     }
+
+    /// <summary>The options of the snapshot, for work that needs no connections.</summary>
+    public ScalerOptions Options => _current.Options;
 }

@@ -21,6 +21,12 @@ internal abstract class FileKey<T>(string path, string meaning)
     /// <summary>For a key that its section cannot be without: what it is, with an example. Null for the others.</summary>
     public string? Required { get; init; }
 
+    /// <summary>Whether a change takes effect at the next start only.</summary>
+    public bool IsFixedAtStart { get; init; }
+
+    /// <summary>Whether it names a secret, so that a change of it is told without its values.</summary>
+    public bool IsSecret => Segments[^1] is "passwordFile" or "keyFile";
+
     /// <summary>Whether it holds a list.</summary>
     public abstract bool IsList { get; }
 
@@ -32,6 +38,12 @@ internal abstract class FileKey<T>(string path, string meaning)
 
     /// <summary>What is in force, as texts: none when nothing is, one for a single value.</summary>
     public abstract IReadOnlyList<string> Show(T options);
+
+    /// <summary>The options with what others have here.</summary>
+    public abstract T Take(T options, T from);
+
+    /// <summary>Whether two options have the same here.</summary>
+    public bool IsSame(T one, T other) => Show(one).SequenceEqual(Show(other), StringComparer.Ordinal);
 }
 
 /// <summary>A key with a single value.</summary>
@@ -66,6 +78,9 @@ internal sealed class ValueKey<T, TValue>(string path, SettingType<TValue> type,
 
     /// <inheritdoc/>
     public override IReadOnlyList<string> Show(T options) => get(options) is { } value ? [type.Write(value)] : [];
+
+    /// <inheritdoc/>
+    public override T Take(T options, T from) => get(from) is { } value ? set(options, value) : options;
 }
 
 /// <summary>A key with a list of values; a single one may stand alone.</summary>
@@ -113,4 +128,7 @@ internal sealed class ListKey<T, TValue>(string path, SettingType<TValue> type, 
 
     /// <inheritdoc/>
     public override IReadOnlyList<string> Show(T options) => [.. get(options).Select(type.Write)];
+
+    /// <inheritdoc/>
+    public override T Take(T options, T from) => set(options, get(from));
 }

@@ -21,14 +21,14 @@ internal static class FileKeys
     /// <summary>The keys of the server itself.</summary>
     public static IReadOnlyList<FileKey<ScalerOptions>> Server { get; } =
     [
-        Value("listen.grpc", SettingTypes.EndPoint, static o => o.Grpc, static (o, v) => o with { Grpc = v }, "where KEDA connects, without TLS"),
-        Value("listen.http", SettingTypes.EndPoint, static o => o.Http, static (o, v) => o with { Http = v }, "probes and metrics"),
-        Value("limits.workloads", SettingTypes.Whole(1, 1_000_000), static o => o.MaximumWorkloads, static (o, v) => o with { MaximumWorkloads = v }, "most workloads at once"),
-        Value("limits.metadataBytes", SettingTypes.Whole(256, 1 << 20), static o => o.MaximumMetadataBytes, static (o, v) => o with { MaximumMetadataBytes = v }, "most bytes of keys and values in one trigger"),
+        Value("listen.grpc", SettingTypes.EndPoint, static o => o.Grpc, static (o, v) => o with { Grpc = v }, "where KEDA connects, without TLS", fixedAtStart: true),
+        Value("listen.http", SettingTypes.EndPoint, static o => o.Http, static (o, v) => o with { Http = v }, "probes and metrics", fixedAtStart: true),
+        Value("limits.workloads", SettingTypes.Whole(1, 1_000_000), static o => o.MaximumWorkloads, static (o, v) => o with { MaximumWorkloads = v }, "most workloads at once", fixedAtStart: true),
+        Value("limits.metadataBytes", SettingTypes.Whole(256, 1 << 20), static o => o.MaximumMetadataBytes, static (o, v) => o with { MaximumMetadataBytes = v }, "most bytes of keys and values in one trigger", fixedAtStart: true),
         Value("evaluation.interval", Duration(50, 60_000), static o => o.EvaluationInterval, static (o, v) => o with { EvaluationInterval = v }, "time between two evaluations of every workload"),
         Value("evaluation.forgetAfter", Duration(1000, 86_400_000), static o => o.ForgetAfter, static (o, v) => o with { ForgetAfter = v }, "a workload that nobody asked about for so long is forgotten"),
         Value("reload.interval", Duration(100, 3_600_000), static o => o.ReloadInterval, static (o, v) => o with { ReloadInterval = v }, "time within which a change of this file, or of a certificate, takes effect"),
-        Value("log.format", SettingTypes.Choice<LogFormat>(), static o => o.LogFormat, static (o, v) => o with { LogFormat = v }, "text, json, or auto: text on a terminal and JSON otherwise"),
+        Value("log.format", SettingTypes.Choice<LogFormat>(), static o => o.LogFormat, static (o, v) => o with { LogFormat = v }, "text, json, or auto: text on a terminal and JSON otherwise", fixedAtStart: true),
         Value("log.level", SettingTypes.Choice<LogLevel>(), static o => o.LogLevel, static (o, v) => o with { LogLevel = v }, "least severe level logged"),
     ];
 
@@ -71,8 +71,8 @@ internal static class FileKeys
     /// <summary>A RabbitMQ connection of which nothing is said but its name.</summary>
     public static RabbitMqOptions BlankRabbitMq(string name) => new(new RabbitMqConnectionOptions { Name = name }, []);
 
-    private static ValueKey<ScalerOptions, TValue> Value<TValue>(string path, SettingType<TValue> type, Func<ScalerOptions, TValue?> get, Func<ScalerOptions, TValue, ScalerOptions> set, string meaning) =>
-        new(path, type, get, set, meaning);
+    private static ValueKey<ScalerOptions, TValue> Value<TValue>(string path, SettingType<TValue> type, Func<ScalerOptions, TValue?> get, Func<ScalerOptions, TValue, ScalerOptions> set, string meaning, bool fixedAtStart = false) =>
+        new(path, type, get, set, meaning) { IsFixedAtStart = fixedAtStart };
 
     private static ValueKey<RabbitMqOptions, TValue> Value<TValue>(string path, SettingType<TValue> type, Func<RabbitMqOptions, TValue?> get, Func<RabbitMqOptions, TValue, RabbitMqOptions> set, string meaning, string? required = null) =>
         new(path, type, get, set, meaning) { Required = required };

@@ -14,6 +14,7 @@ internal static class JsonSchemas
 {
     private const string Draft = "http://json-schema.org/draft-07/schema#";
     private const string Policy = "#/definitions/policy";
+    private const string Workload = "#/definitions/workload";
 
     private static readonly JsonSerializerOptions Indented = new()
     {
@@ -44,25 +45,34 @@ internal static class JsonSchemas
         {
             ["description"] = "policy keys by namespace/name of ScaledObjects, * for any characters, stronger than trigger metadata",
             ["type"] = ObjectOrNothing(),
+            ["patternProperties"] = new JsonObject { ["^[^*]*$"] = Reference(Workload) },
             ["propertyNames"] = new JsonObject { ["pattern"] = "^[a-z0-9.*-]+/[a-z0-9.*-]+$" },
             ["additionalProperties"] = Reference(),
         };
         return Write(root, "GPU External Scaler: configuration file", new JsonObject
         {
-            ["policy"] = new JsonObject
-            {
-                ["type"] = "object",
-                ["additionalProperties"] = false,
-                ["properties"] = Properties(PolicyKeys.All.Values, static key => key.Name, static key => Described(key.InYaml(), key.Meaning, key.Allowed, DefaultOf(key))),
-            },
+            ["policy"] = Keys(PolicyProperties()),
+            ["workload"] = Keys(new JsonObject([.. Detached(IdentityProperties()), .. Detached(PolicyProperties())])),
         });
+
+        static JsonObject Keys(JsonObject properties) => new()
+        {
+            ["type"] = "object",
+            ["additionalProperties"] = false,
+            ["properties"] = properties,
+        };
+
+        static JsonObject PolicyProperties() =>
+            Properties(PolicyKeys.All.Values, static key => key.Name, static key => Described(key.InYaml(), key.Meaning, key.Allowed, DefaultOf(key)));
+
+        static IEnumerable<KeyValuePair<string, JsonNode?>> Detached(JsonObject properties) =>
+            properties.Select(static property => KeyValuePair.Create(property.Key, property.Value?.DeepClone()));
     }
 
     /// <summary>The metadata of a trigger, where every value is text.</summary>
     public static string Trigger()
     {
-        var properties = Properties(TriggerKeys.Identity, static key => key.Name, static key =>
-            Described(new JsonObject { ["type"] = "string", ["pattern"] = key.Pattern }, key.Meaning, null, key.Default));
+        var properties = IdentityProperties();
         foreach (var key in PolicyKeys.All.Values)
         {
             properties[key.Name] = Described(key.InText(), key.Meaning, key.Allowed, DefaultOf(key));
@@ -91,6 +101,9 @@ internal static class JsonSchemas
             "GPU External Scaler: trigger metadata",
             definitions: null);
     }
+
+    private static JsonObject IdentityProperties() => Properties(TriggerKeys.Identity, static key => key.Name, static key =>
+        Described(new JsonObject { ["type"] = "string", ["pattern"] = key.Pattern }, key.Meaning, null, key.Default));
 
     private static JsonObject Connection()
     {
@@ -158,7 +171,7 @@ internal static class JsonSchemas
     // A section whose keys are all commented out is nothing.
     private static JsonArray ObjectOrNothing() => new("object", "null");
 
-    private static JsonObject Reference() => new() { ["$ref"] = Policy };
+    private static JsonObject Reference(string definition = Policy) => new() { ["$ref"] = definition };
 
     private static JsonObject Requires(string key) => new() { ["required"] = new JsonArray(key) };
 

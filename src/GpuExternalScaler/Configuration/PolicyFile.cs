@@ -1,9 +1,11 @@
+using GpuExternalScaler.Rpc;
+
 namespace GpuExternalScaler.Configuration;
 
 /// <summary>Reads the sections <c>defaults</c> and <c>workloads</c>.</summary>
 internal static class PolicyFile
 {
-    private const string BelongsToTrigger = "belongs to the trigger: the operator's file cannot change what a running ScaledObject is about";
+    private const string BelongsToTrigger = "belongs to the trigger; here only an entry for one workload by its full name may hold it, to have that evaluated before its ScaledObject exists";
 
     /// <summary>The rules of a file; mistakes are noted.</summary>
     public static PolicyRules Read(FileSection root, ScalerOptions options)
@@ -11,24 +13,36 @@ internal static class PolicyFile
         IReadOnlyList<PolicySetting> defaults = [];
         if (root.Section(FileKeys.DefaultsSection) is { } section)
         {
-            defaults = ReadSettings(section);
+            defaults = ReadSettings(section, identity: null);
             DubiousSettings.Note(section, defaults, options, isForAll: true);
         }
 
         var entries = new List<WorkloadEntry>();
+        var shadows = new List<TriggerMetadata>();
         if (root.Section(FileKeys.WorkloadsSection) is { } workloads)
         {
             foreach (var (name, key, entry) in workloads.NamedSections())
             {
-                var settings = ReadSettings(entry);
                 if (!WorkloadPattern.TryParse(name, out var pattern))
                 {
+                    _ = ReadSettings(entry, []);
                     workloads.Error(name, key, "must be namespace/name of ScaledObjects: lower-case letters, digits, hyphens and dots, with * for any characters");
                     continue;
                 }
 
+                var identity = pattern.IsFullName ? new List<IdentitySetting>() : null;
+                var settings = ReadSettings(entry, identity);
                 DubiousSettings.Note(entry, settings, options, isForAll: false);
-                entries.Add(new WorkloadEntry(pattern, settings));
+                entries.Add(new WorkloadEntry(pattern, settings, identity ?? []));
+                if (identity is { Count: > 0 } && ReadShadow(entry, pattern, identity, options) is { } shadow)
+                {
+                    shadows.Add(shadow);
+                }
+            }
+
+            if (shadows.Count > options.MaximumWorkloads)
+            {
+                root.Error(FileKeys.WorkloadsSection, $"{shadows.Count} entries name queues, more workloads than limits.workloads allows ({options.MaximumWorkloads})");
             }
 
             foreach (var (first, second, setting, tied, example) in PolicyRules.Ties(entries))
@@ -40,10 +54,52 @@ internal static class PolicyFile
             }
         }
 
-        return new PolicyRules(defaults, entries);
+        return new PolicyRules(defaults, entries) { Shadows = shadows };
     }
 
-    private static List<PolicySetting> ReadSettings(FileSection section)
+    /// <summary>What a ScaledObject's trigger would say; null, and the mistakes noted, when none could.</summary>
+    private static TriggerMetadata? ReadShadow(FileSection section, WorkloadPattern workload, List<IdentitySetting> identity, ScalerOptions options)
+    {
+        var metadata = identity.Select(static setting => KeyValuePair.Create(setting.Key, setting.Text));
+        var shadow = TriggerMetadata.Parse(workload.Namespace, workload.Name, metadata, out var problems);
+        foreach (var problem in problems)
+        {
+            // A problem begins with the key it is about, if it is about one.
+            section.Error(identity.Find(setting => problem.StartsWith(setting.Key + " ", StringComparison.Ordinal))?.Key ?? "", problem);
+        }
+
+        if (shadow is null || WhyNoConnection(shadow, options) is not { } why)
+        {
+            return shadow;
+        }
+
+        section.Error(TriggerKeys.RabbitMq, why);
+        return null;
+    }
+
+    private static string? WhyNoConnection(TriggerMetadata shadow, ScalerOptions options)
+    {
+        var names = string.Join(", ", options.RabbitMq.Keys.Order(StringComparer.Ordinal));
+        if (options.RabbitMq.Count == 0)
+        {
+            return "there is no connection to read the queue from";
+        }
+
+        if (shadow.Connection is null && options.RabbitMq.Count > 1)
+        {
+            return $"must name one of the connections: {names}";
+        }
+
+        if (!options.RabbitMq.TryGetValue(shadow.Connection ?? names, out var connection))
+        {
+            return $"no such connection; there are: {names}";
+        }
+
+        return connection.Allows(shadow.Namespace) ? null : "the connection is not for this namespace: its namespaces do not include it";
+    }
+
+    /// <summary>Reads policy keys and, where they may stand, the trigger's own.</summary>
+    private static List<PolicySetting> ReadSettings(FileSection section, List<IdentitySetting>? identity)
     {
         var settings = new List<PolicySetting>();
         foreach (var (name, nameAt, value) in section.Entries)
@@ -52,7 +108,18 @@ internal static class PolicyFile
             {
                 if (TriggerKeys.IsIdentity(name))
                 {
-                    section.Error(name, nameAt, BelongsToTrigger);
+                    if (identity is null)
+                    {
+                        section.Error(name, nameAt, BelongsToTrigger);
+                    }
+                    else if (value is not YamlText text)
+                    {
+                        section.Error(name, value, "must be a single value");
+                    }
+                    else if (!text.IsEmpty)
+                    {
+                        identity.Add(new IdentitySetting(name, text.Text.Trim(), nameAt.Line));
+                    }
                 }
                 else
                 {

@@ -1,3 +1,4 @@
+using GpuExternalScaler.Rpc;
 using GpuExternalScaler.Scaling.Policy;
 
 namespace GpuExternalScaler.Configuration;
@@ -9,7 +10,13 @@ namespace GpuExternalScaler.Configuration;
 internal sealed record PolicySetting(PolicyKey Key, string Text, long Line);
 
 /// <summary>What the operator's file says about some workloads.</summary>
-internal sealed record WorkloadEntry(WorkloadPattern Pattern, IReadOnlyList<PolicySetting> Settings);
+/// <param name="Pattern">Which.</param>
+/// <param name="Settings">Policy keys.</param>
+/// <param name="Identity">What the one workload is about, where the entry names its queue; else nothing.</param>
+internal sealed record WorkloadEntry(WorkloadPattern Pattern, IReadOnlyList<PolicySetting> Settings, IReadOnlyList<IdentitySetting> Identity);
+
+/// <summary>A key of the trigger's own that the operator's file sets.</summary>
+internal sealed record IdentitySetting(string Key, string Text, long Line);
 
 /// <summary>Where a value comes from.</summary>
 internal enum PolicySource
@@ -85,6 +92,9 @@ internal sealed class PolicyRules
 
     /// <summary>What holds for some, in the order of the file.</summary>
     public IReadOnlyList<WorkloadEntry> Workloads { get; }
+
+    /// <summary>Workloads to evaluate before their ScaledObjects exist, as what their triggers would say.</summary>
+    public IReadOnlyList<TriggerMetadata> Shadows { get; init; } = [];
 
     /// <summary>The policy of one workload: the one place where precedence is decided.</summary>
     public EffectivePolicy Resolve(string @namespace, string name, PolicyOverrides trigger)

@@ -54,6 +54,13 @@ internal sealed record RabbitMqOptions(RabbitMqConnectionOptions Connection, IRe
     /// <summary>Whether triggers of a namespace may use the connection.</summary>
     public bool Allows(string @namespace) => Namespaces.Count == 0 || Namespaces.Any(pattern => Matches(pattern, @namespace));
 
+    /// <summary>Whether it is reached and read as another is, whoever may use it.</summary>
+    public bool IsSameConnectionAs(RabbitMqOptions other)
+    {
+        var (one, two) = (this with { Namespaces = [] }, other with { Namespaces = [] });
+        return FileKeys.RabbitMq.All(key => key.IsSame(one, two));
+    }
+
     private static bool Matches(ReadOnlySpan<char> pattern, ReadOnlySpan<char> text) =>
         System.IO.Enumeration.FileSystemName.MatchesSimpleExpression(pattern, text, ignoreCase: false);
 }

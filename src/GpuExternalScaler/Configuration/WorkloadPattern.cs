@@ -8,18 +8,22 @@ namespace GpuExternalScaler.Configuration;
 /// </summary>
 internal sealed record WorkloadPattern
 {
-    private readonly string _namespace;
-    private readonly string _name;
     private readonly bool _isForOneNamespace;
 
     private WorkloadPattern(string @namespace, string name)
     {
-        _namespace = @namespace;
-        _name = name;
+        Namespace = @namespace;
+        Name = name;
         _isForOneNamespace = !@namespace.Contains('*', StringComparison.Ordinal);
         Literals = (@namespace + name).Count(static c => c != '*');
         IsFullName = Literals == @namespace.Length + name.Length;
     }
+
+    /// <summary>The part before the slash.</summary>
+    public string Namespace { get; }
+
+    /// <summary>The part after it.</summary>
+    public string Name { get; }
 
     /// <summary>Characters other than <c>*</c>: of two patterns that match, the one with more wins.</summary>
     public int Literals { get; }
@@ -41,22 +45,22 @@ internal sealed record WorkloadPattern
     }
 
     /// <summary>Whether a workload is meant.</summary>
-    public bool Matches(string @namespace, string name) => IsMatch(_namespace, @namespace) && IsMatch(_name, name);
+    public bool Matches(string @namespace, string name) => IsMatch(Namespace, @namespace) && IsMatch(Name, name);
 
     /// <summary>A workload that this pattern and another both mean; null when there is none.</summary>
     public string? Overlap(WorkloadPattern other)
     {
         // Thousands of entries for a namespace each are compared pair by pair.
-        if (_isForOneNamespace && other._isForOneNamespace && _namespace != other._namespace)
+        if (_isForOneNamespace && other._isForOneNamespace && Namespace != other.Namespace)
         {
             return null;
         }
 
-        return Common(_namespace, other._namespace) is { } @namespace && Common(_name, other._name) is { } name ? $"{@namespace}/{name}" : null;
+        return Common(Namespace, other.Namespace) is { } @namespace && Common(Name, other.Name) is { } name ? $"{@namespace}/{name}" : null;
     }
 
     /// <inheritdoc/>
-    public override string ToString() => $"{_namespace}/{_name}";
+    public override string ToString() => $"{Namespace}/{Name}";
 
     // What Kubernetes allows in names, and the star.
     private static bool IsPart(string text) =>

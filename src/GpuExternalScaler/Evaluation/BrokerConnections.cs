@@ -1,10 +1,9 @@
 using GpuExternalScaler.Configuration;
-using GpuExternalScaler.Sources;
 using GpuExternalScaler.Sources.RabbitMq;
 
 namespace GpuExternalScaler.Evaluation;
 
-/// <summary>A configured broker with its running source.</summary>
+/// <summary>A configured broker with its source.</summary>
 internal sealed record BrokerConnection(RabbitMqOptions Options, RabbitMqSource Source)
 {
     /// <summary>The operator's name for it.</summary>
@@ -27,17 +26,14 @@ internal enum ConnectionRefusal
     NotAllowed,
 }
 
-/// <summary>The configured brokers, by name.</summary>
-internal sealed class BrokerConnections : IDisposable
+/// <summary>The brokers of one configuration, by name. Immutable; who runs their sources is <see cref="SourceRunner"/>.</summary>
+internal sealed class BrokerConnections
 {
     private readonly Dictionary<string, BrokerConnection> _byName;
 
-    public BrokerConnections(ScalerOptions options, MonotonicClock clock, Action<SweepOutcome>? onSweep = null)
+    private BrokerConnections(IEnumerable<BrokerConnection> connections)
     {
-        _byName = options.RabbitMq.ToDictionary(
-            static pair => pair.Key,
-            pair => new BrokerConnection(pair.Value, new RabbitMqSource(pair.Value.Connection, clock, onSweep)),
-            StringComparer.Ordinal);
+        _byName = connections.ToDictionary(static connection => connection.Name, StringComparer.Ordinal);
         All = [.. _byName.Values];
     }
 
@@ -45,6 +41,19 @@ internal sealed class BrokerConnections : IDisposable
 
     /// <summary>Whether each broker was swept, or found broken and reported: then the server is ready.</summary>
     public bool EachSweptOrReported => All.All(static connection => connection.Source.Current is { HasSwept: true } or { Fault: not null });
+
+    /// <summary>
+    /// The connections of a configuration. What is as it was before keeps its source and all it knows; what is another gets
+    /// one of its own.
+    /// </summary>
+    /// <param name="options">The configuration.</param>
+    /// <param name="open">Makes a source, which contacts nobody yet.</param>
+    /// <param name="before">The connections of the configuration before.</param>
+    public static BrokerConnections Of(ScalerOptions options, Func<RabbitMqConnectionOptions, RabbitMqSource> open, BrokerConnections? before = null) =>
+        new(options.RabbitMq.Values.Select(broker =>
+            before?._byName.GetValueOrDefault(broker.Connection.Name) is { } known && known.Options.IsSameConnectionAs(broker)
+                ? new BrokerConnection(broker, known.Source)
+                : new BrokerConnection(broker, open(broker.Connection))));
 
     /// <summary>The connection a trigger means.</summary>
     public BrokerConnection? Find(string? name, string @namespace, out ConnectionRefusal refusal)
@@ -74,13 +83,5 @@ internal sealed class BrokerConnections : IDisposable
 
         refusal = ConnectionRefusal.None;
         return connection;
-    }
-
-    public void Dispose()
-    {
-        foreach (var connection in All)
-        {
-            connection.Source.Dispose();
-        }
     }
 }

@@ -12,13 +12,12 @@ namespace GpuExternalScaler.Evaluation;
 /// </summary>
 internal sealed class EvaluationLoop(
     WorkloadRegistry registry,
-    BrokerConnections connections,
     CurrentConfiguration configuration,
     MonotonicClock clock,
     ILogger<EvaluationLoop> logger) : BackgroundService
 {
     private readonly HistoryShelf _histories = new(configuration.Options.MaximumWorkloads);
-    private readonly LiveWatch _watch = new(connections);
+    private readonly LiveWatch _watch = new();
     private static readonly TimeSpan AskedRecently = TimeSpan.FromMinutes(2);
     // Real time whatever the clock: it is the processor's that is budgeted.
     private readonly MatchingBudget _matching = new(TimeProvider.System);
@@ -40,8 +39,9 @@ internal sealed class EvaluationLoop(
     public void Tick()
     {
         var now = clock.Now;
-        var options = configuration.Options;
+        var snapshot = configuration.Current;
         _matching.Reset();
+        _watch.Follow(snapshot.Brokers);
         foreach (var workload in registry.All)
         {
             if (registry.TryForget(workload, now))
@@ -52,7 +52,7 @@ internal sealed class EvaluationLoop(
 
             try
             {
-                Evaluate(workload, options, now);
+                Evaluate(workload, snapshot, now);
             }
             catch (Exception exception) when (exception is not OutOfMemoryException)
             {
@@ -67,7 +67,8 @@ internal sealed class EvaluationLoop(
         if (now - _sharesAt >= TimeSpan.FromSeconds(2))
         {
             _sharesAt = now;
-            CompareShares(now);
+            FollowShadows(snapshot, now);
+            CompareShares(snapshot.Brokers, now);
             _watch.CollectWanted(registry.All, now);
         }
 
@@ -89,12 +90,17 @@ internal sealed class EvaluationLoop(
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        using var timer = new PeriodicTimer(configuration.Options.EvaluationInterval, clock.TimeProvider);
+        var interval = configuration.Options.EvaluationInterval;
+        using var timer = new PeriodicTimer(interval, clock.TimeProvider);
         try
         {
             do
             {
                 Tick();
+                if (configuration.Options.EvaluationInterval is var wanted && wanted != interval)
+                {
+                    timer.Period = interval = wanted;
+                }
             }
             while (await timer.WaitForNextTickAsync(stoppingToken));
         }
@@ -104,27 +110,30 @@ internal sealed class EvaluationLoop(
         }
     }
 
-    private void Evaluate(Workload workload, ScalerOptions options, DateTimeOffset now)
+    private void Evaluate(Workload workload, ConfigurationSnapshot snapshot, DateTimeOffset now)
     {
+        workload.Follow(snapshot);
         if (workload.Connection is not { } connection)
         {
+            // The RPC says why; what was decided before runs out.
             return;
         }
 
-        var policy = workload.PolicyUnder(options.Policies);
+        var policy = workload.Policy;
         var evaluation = workload.Evaluation ??= Begin(workload, now);
+        evaluation.Queues.ReadFrom(connection.Source);
         var readings = connection.Source.Current;
-        var snapshot = new WorkloadSnapshot
+        var queues = new WorkloadSnapshot
         {
             Queues = evaluation.Queues.Read(readings, _matching, ref _buffer),
             MatchedByPattern = evaluation.Queues.IsPattern,
             QueueSetVersion = evaluation.Queues.Version,
         };
-        var decision = DecisionFold.Step(evaluation.State, snapshot, policy, now);
+        var decision = DecisionFold.Step(evaluation.State, queues, policy, now);
         var troubled = decision.IsDecided ? null : evaluation.Queues.NameAt(Math.Max(0, decision.TroubledQueue), readings);
         var fault = (troubled is { } queue ? readings.FaultOf(queue) : null) ?? readings.Fault ?? (evaluation.Queues is { IsPattern: true, Slots.Length: 0 } ? readings.ListFault : null);
-        workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + options.DecisionValidFor, fault), clock.Now);
-        _watch.Note(workload, snapshot, in decision, readings);
+        workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + snapshot.Options.DecisionValidFor, fault), clock.Now);
+        _watch.Note(workload, queues, in decision, readings);
         LogChange(workload, evaluation, decision, now);
     }
 
@@ -135,6 +144,21 @@ internal sealed class EvaluationLoop(
         _histories.Put(key, state.History, now);
         logger.WorkloadRegistered(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId, workload.Connection!.Name);
         return new WorkloadEvaluation(key, state, new QueueBinding(workload.Trigger.Queues, workload.Trigger.Vhost));
+    }
+
+    private void FollowShadows(ConfigurationSnapshot snapshot, DateTimeOffset now)
+    {
+        var (begun, ended) = registry.KeepShadows(snapshot);
+        foreach (var workload in begun)
+        {
+            logger.ShadowBegins(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId);
+        }
+
+        foreach (var workload in ended)
+        {
+            Shelve(workload, now);
+            logger.ShadowEnds(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId, snapshot.Options.Policies.Shadows.Any(shadow => shadow.Namespace == workload.Key.Namespace && shadow.Name == workload.Key.Name) ? "its ScaledObject asks" : "the configuration names its queue no more");
+        }
     }
 
     private void Forgotten(Workload workload, DateTimeOffset now)
@@ -154,9 +178,14 @@ internal sealed class EvaluationLoop(
         }
     }
 
-    private void CompareShares(DateTimeOffset now)
+    private void CompareShares(BrokerConnections brokers, DateTimeOffset now)
     {
-        foreach (var connection in connections.All)
+        foreach (var gone in _shares.Keys.Except(brokers.All, ReferenceEqualityComparer.Instance).Cast<BrokerConnection>().ToList())
+        {
+            _shares.Remove(gone);
+        }
+
+        foreach (var connection in brokers.All)
         {
             var count = connection.Source.Current.Count;
             if (_shares.TryGetValue(connection, out var shares) && shares.Length >= count)
@@ -173,9 +202,8 @@ internal sealed class EvaluationLoop(
         {
             // A trigger that was edited leaves its old self behind until that is forgotten; nobody asks it any more.
             var wanted = workload.OpenStreams > 0 || now - workload.LastAskedAt <= AskedRecently;
-            if (wanted && workload is { Evaluation: { } evaluation, Connection: { } connection })
+            if (wanted && workload is { Evaluation: { } evaluation, Connection: { } connection } && _shares.TryGetValue(connection, out var shares))
             {
-                var shares = _shares[connection];
                 foreach (var slot in evaluation.Queues.Slots)
                 {
                     // Slots found since are counted the next time.
@@ -189,13 +217,12 @@ internal sealed class EvaluationLoop(
 
         foreach (var workload in registry.All)
         {
-            if (workload is not { Evaluation: { } evaluation, Connection: { } connection })
+            if (workload is not { Evaluation: { } evaluation, Connection: { } connection } || !_shares.TryGetValue(connection, out var shares))
             {
                 continue;
             }
 
             double most = 0;
-            var shares = _shares[connection];
             foreach (var slot in evaluation.Queues.Slots)
             {
                 most = Math.Max(most, (uint)slot < (uint)shares.Length ? shares[slot] : 0);
@@ -242,5 +269,5 @@ internal sealed class EvaluationLoop(
     }
 
     private static HistoryKey KeyOf(Workload workload) =>
-        new(workload.Connection!.Name, workload.Trigger.Vhost, workload.Trigger.Queues.Canonical, workload.Policy.Concurrency);
+        new(workload.Connection!.Name, workload.Trigger.Vhost, workload.Trigger.Queues.Canonical);
 }

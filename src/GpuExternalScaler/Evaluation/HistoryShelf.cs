@@ -43,5 +43,5 @@ internal sealed class HistoryShelf(int capacity)
     }
 }
 
-/// <summary>What a queue history belongs to: the queues, and what counts as a busy slot of theirs.</summary>
-internal readonly record struct HistoryKey(string Connection, string Vhost, string Queues, int Concurrency);
+/// <summary>What a queue history belongs to: the queues.</summary>
+internal readonly record struct HistoryKey(string Connection, string Vhost, string Queues);

@@ -11,16 +11,27 @@ internal sealed class LiveWatch
     // Of the threshold: near enough that a sweep's delay would be felt.
     private const double Near = 0.8;
 
-    private readonly Dictionary<string, Notes> _connections;
+    private Dictionary<RabbitMqSource, Notes> _sources = [];
+    private BrokerConnections? _brokers;
 
-    public LiveWatch(BrokerConnections connections) => _connections = connections.All
-        .Where(static connection => connection.Options.Connection.Amqp is not null)
-        .ToDictionary(static connection => connection.Name, static connection => new Notes(connection.Source.Interest), StringComparer.Ordinal);
+    /// <summary>Takes notes for the brokers in force from now on.</summary>
+    public void Follow(BrokerConnections brokers)
+    {
+        if (ReferenceEquals(_brokers, brokers))
+        {
+            return;
+        }
+
+        _brokers = brokers;
+        _sources = brokers.All
+            .Where(static connection => connection.Options.Connection.Amqp is not null)
+            .ToDictionary(static connection => connection.Source, connection => _sources.GetValueOrDefault(connection.Source) ?? new Notes(connection.Source.Interest));
+    }
 
     /// <summary>Notes those queues of a workload just decided that are worth watching.</summary>
     public void Note(Workload workload, WorkloadSnapshot snapshot, in ScalingDecision decision, BrokerReadings readings)
     {
-        if (workload is not { Connection: { } connection, Evaluation: { } evaluation } || !_connections.TryGetValue(connection.Name, out var notes))
+        if (workload is not { Connection: { } connection, Evaluation: { } evaluation } || !_sources.TryGetValue(connection.Source, out var notes))
         {
             return;
         }
@@ -39,7 +50,7 @@ internal sealed class LiveWatch
     /// <summary>Makes the queues noted since the last time the watched ones.</summary>
     public void Publish()
     {
-        foreach (var notes in _connections.Values)
+        foreach (var notes in _sources.Values)
         {
             notes.Publish();
         }
@@ -50,7 +61,7 @@ internal sealed class LiveWatch
     {
         foreach (var workload in workloads)
         {
-            if (workload is not { Connection: { } connection, Evaluation: { } evaluation } || !_connections.TryGetValue(connection.Name, out var notes))
+            if (workload is not { Connection: { } connection, Evaluation: { } evaluation } || !_sources.TryGetValue(connection.Source, out var notes))
             {
                 continue;
             }
@@ -71,7 +82,7 @@ internal sealed class LiveWatch
             }
         }
 
-        foreach (var notes in _connections.Values)
+        foreach (var notes in _sources.Values)
         {
             notes.PublishWanted();
         }

@@ -23,6 +23,7 @@ internal sealed class QueueBinding
     private readonly string _vhost;
     private readonly int[] _named;
     private readonly List<int> _matched = [];
+    private RabbitMqSource? _source;
     private Regex? _pattern;
     private TimeSpan _patternTime;
     private int _generation = -1;
@@ -61,6 +62,17 @@ internal sealed class QueueBinding
         return index >= slots.Length ? null
             : slots[index] >= 0 ? readings.Names[slots[index]]
             : new QueueName(_vhost, _selector.Names[index]);
+    }
+
+    /// <summary>Says which source is read from now on; slots of another one are void.</summary>
+    public void ReadFrom(RabbitMqSource source)
+    {
+        if (_source is not null && !ReferenceEquals(_source, source))
+        {
+            _generation = -1;
+        }
+
+        _source = source;
     }
 
     /// <summary>Fills in the newest readings: one for each queue, in an order that only grows at its end.</summary>

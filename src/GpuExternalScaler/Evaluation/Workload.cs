@@ -45,22 +45,22 @@ internal sealed class PublishedDecision(long number, in ScalingDecision decision
 /// </summary>
 internal sealed class Workload
 {
-    private PolicyRules _rules;
+    private ConfigurationSnapshot _snapshot;
     private ScalingPolicy _policy;
+    private BrokerConnection? _connection;
     private PublishedDecision? _published;
     private long _lastAskedTicks;
     private int _openStreams;
     private TaskCompletionSource _activityChanged = NewSignal();
 
-    public Workload(TriggerMetadata trigger, PolicyRules rules, BrokerConnection? connection, DateTimeOffset now)
+    /// <summary>A workload that nobody has asked about yet.</summary>
+    public Workload(TriggerMetadata trigger, ConfigurationSnapshot snapshot)
     {
         Key = WorkloadKey.Of(trigger);
         Labels = LabelSet.Of(("namespace", Key.Namespace), ("scaled_object", Key.Name), ("trigger", Key.TriggerId));
         Trigger = trigger;
-        Connection = connection;
-        _policy = Resolve(trigger, rules);
-        _rules = rules;
-        Touch(now);
+        _snapshot = snapshot;
+        (_policy, _connection) = Resolve(trigger, snapshot);
     }
 
     public WorkloadKey Key { get; }
@@ -71,7 +71,7 @@ internal sealed class Workload
     public TriggerMetadata Trigger { get; }
 
     /// <summary>The connection it reads, or null when the one it names is not configured, or not for its namespace.</summary>
-    public BrokerConnection? Connection { get; }
+    public BrokerConnection? Connection => Volatile.Read(ref _connection);
 
     /// <summary>The policy it was last evaluated with, or will be first.</summary>
     public ScalingPolicy Policy => Volatile.Read(ref _policy);
@@ -79,13 +79,19 @@ internal sealed class Workload
     /// <summary>Who asked last; the registry's business.</summary>
     public IPAddress Caller { get; set; } = IPAddress.None;
 
+    /// <summary>Whether it is evaluated because the configuration names its queue, asked about or not; the registry's business.</summary>
+    public bool IsShadow { get; set; }
+
+    /// <summary>Whether anybody has ever asked about it.</summary>
+    public bool WasAsked => Interlocked.Read(ref _lastAskedTicks) != 0 || OpenStreams > 0;
+
     /// <summary>Whether it had to make room: its streams must end, for nobody decides it any more.</summary>
     public bool IsEvicted { get; private set; }
 
     /// <summary>The newest decision; null before the first evaluation.</summary>
     public PublishedDecision? Published => Volatile.Read(ref _published);
 
-    /// <summary>When somebody last asked about it.</summary>
+    /// <summary>When somebody last asked about it; the minimum before anybody did.</summary>
     public DateTimeOffset LastAskedAt => new(Interlocked.Read(ref _lastAskedTicks), TimeSpan.Zero);
 
     /// <summary>Streams that are open on it now: each is a standing question.</summary>
@@ -95,18 +101,20 @@ internal sealed class Workload
     public WorkloadEvaluation? Evaluation { get; set; }
 
     /// <summary>
-    /// The policy to evaluate with under the rules in force; of the evaluation loop alone. Other rules than the last time
-    /// are another object: there is nothing to compare.
+    /// Takes policy and connection from the configuration in force; of the evaluation loop alone. Another configuration than
+    /// the last time is another object: there is nothing to compare.
     /// </summary>
-    public ScalingPolicy PolicyUnder(PolicyRules rules)
+    public void Follow(ConfigurationSnapshot snapshot)
     {
-        if (!ReferenceEquals(_rules, rules))
+        if (ReferenceEquals(_snapshot, snapshot))
         {
-            Volatile.Write(ref _policy, Resolve(Trigger, rules));
-            _rules = rules;
+            return;
         }
 
-        return _policy;
+        _snapshot = snapshot;
+        var (policy, connection) = Resolve(Trigger, snapshot);
+        Volatile.Write(ref _policy, policy);
+        Volatile.Write(ref _connection, connection);
     }
 
     public void Touch(DateTimeOffset now) => Interlocked.Exchange(ref _lastAskedTicks, now.UtcTicks);
@@ -147,8 +155,9 @@ internal sealed class Workload
         }
     }
 
-    private static ScalingPolicy Resolve(TriggerMetadata trigger, PolicyRules rules) =>
-        rules.Resolve(trigger.Namespace, trigger.Name, trigger.Policy).Policy;
+    private static (ScalingPolicy Policy, BrokerConnection? Connection) Resolve(TriggerMetadata trigger, ConfigurationSnapshot snapshot) =>
+        (snapshot.Options.Policies.Resolve(trigger.Namespace, trigger.Name, trigger.Policy).Policy,
+            snapshot.Brokers.Find(trigger.Connection, trigger.Namespace, out _));
 
     // Streams continue on the pool: a hundred of them must not run on the evaluation loop.
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);

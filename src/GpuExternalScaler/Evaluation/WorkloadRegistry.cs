@@ -12,12 +12,13 @@ namespace GpuExternalScaler.Evaluation;
 /// caller that holds fewer than another gets a place of that other's, so that whoever invents workloads crowds out
 /// nobody but himself. A caller is an address: namespaces are what the caller says they are.
 /// </summary>
-internal sealed class WorkloadRegistry(CurrentConfiguration configuration, BrokerConnections connections, MonotonicClock clock)
+internal sealed class WorkloadRegistry(CurrentConfiguration configuration, MonotonicClock clock)
 {
     private readonly ConcurrentDictionary<WorkloadKey, Workload> _workloads = new();
     private readonly Dictionary<IPAddress, int> _held = [];
     private readonly Lock _gate = new();
     private int _count;
+    private bool _hasShadows;
 
     /// <summary>Most workloads at once.</summary>
     public int Limit => configuration.Options.MaximumWorkloads;
@@ -56,8 +57,8 @@ internal sealed class WorkloadRegistry(CurrentConfiguration configuration, Broke
                 return false;
             }
 
-            var connection = connections.Find(trigger.Connection, trigger.Namespace, out _);
-            workload = new Workload(trigger, configuration.Options.Policies, connection, clock.Now) { Caller = caller };
+            workload = new Workload(trigger, configuration.Current) { Caller = caller };
+            workload.Touch(clock.Now);
             _workloads[key] = workload;
             Hold(caller, 1);
             _count++;
@@ -104,6 +105,52 @@ internal sealed class WorkloadRegistry(CurrentConfiguration configuration, Broke
     }
 
     /// <summary>
+    /// Has the workloads evaluated whose queues the configuration names, each until its ScaledObject asks: from then on the
+    /// trigger alone says what it is about. To be called every few seconds.
+    /// </summary>
+    /// <returns>The shadows that began, and those that ended because the configuration no longer names them or somebody asks.</returns>
+    public (IReadOnlyList<Workload> Begun, IReadOnlyList<Workload> Ended) KeepShadows(ConfigurationSnapshot snapshot)
+    {
+        var wanted = snapshot.Options.Policies.Shadows;
+        if (wanted.Count == 0 && !_hasShadows)
+        {
+            return ([], []);
+        }
+
+        List<Workload> begun = [];
+        List<Workload> ended = [];
+        lock (_gate)
+        {
+            var asked = All.Where(static workload => workload.WasAsked).Select(static workload => (workload.Key.Namespace, workload.Key.Name)).ToHashSet();
+            var keys = wanted.Where(shadow => !asked.Contains((shadow.Namespace, shadow.Name))).ToDictionary(WorkloadKey.Of);
+            foreach (var workload in All.Where(workload => workload.IsShadow && !keys.ContainsKey(workload.Key)).ToList())
+            {
+                workload.IsShadow = false;
+                ended.Add(workload);
+                if (!workload.WasAsked && _workloads.TryRemove(new KeyValuePair<WorkloadKey, Workload>(workload.Key, workload)))
+                {
+                    _count--;
+                }
+            }
+
+            foreach (var (key, trigger) in keys)
+            {
+                if (_count < configuration.Options.MaximumWorkloads && !_workloads.ContainsKey(key))
+                {
+                    var workload = new Workload(trigger, snapshot) { IsShadow = true };
+                    _workloads[key] = workload;
+                    _count++;
+                    begun.Add(workload);
+                }
+            }
+
+            _hasShadows = keys.Count > 0;
+        }
+
+        return (begun, ended);
+    }
+
+    /// <summary>
     /// Takes the place that was asked about least recently from the caller that holds most, if that leaves it with as many
     /// as the newcomer will have.
     /// </summary>
@@ -115,7 +162,7 @@ internal sealed class WorkloadRegistry(CurrentConfiguration configuration, Broke
             return false;
         }
 
-        var evicted = All.Where(workload => workload.Caller.Equals(largest)).MinBy(static workload => workload.LastAskedAt);
+        var evicted = All.Where(workload => !workload.IsShadow && workload.Caller.Equals(largest)).MinBy(static workload => workload.LastAskedAt);
         if (evicted is null || !_workloads.TryRemove(new KeyValuePair<WorkloadKey, Workload>(evicted.Key, evicted)))
         {
             return false;
@@ -157,5 +204,5 @@ internal sealed class WorkloadRegistry(CurrentConfiguration configuration, Broke
     }
 
     private bool IsForgotten(Workload workload, DateTimeOffset now) =>
-        workload.OpenStreams == 0 && now - workload.LastAskedAt > configuration.Options.ForgetAfter;
+        !workload.IsShadow && workload.OpenStreams == 0 && now - workload.LastAskedAt > configuration.Options.ForgetAfter;
 }

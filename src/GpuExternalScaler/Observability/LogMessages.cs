@@ -1,3 +1,5 @@
+using GpuExternalScaler.Configuration;
+
 namespace GpuExternalScaler.Observability;
 
 /// <summary>Every line the program logs about its work. Names, codes and numbers; never a metadata value or a secret.</summary>
@@ -50,6 +52,30 @@ internal static partial class LogMessages
 
     [LoggerMessage(33, LogLevel.Information, "Connection {Connection} now reads ready and unacknowledged from {Gauges}, consumers from {Consumers}, counters from {Counters}, prefetch from {Prefetch}; missing: {Missing}")]
     public static partial void SourceChanged(this ILogger logger, string connection, string gauges, string consumers, string counters, string prefetch, string missing);
+
+    [LoggerMessage(18, LogLevel.Information, "Workload {Namespace}/{ScaledObject} trigger {Trigger} is evaluated because the configuration names its queue; no ScaledObject asks about it yet")]
+    public static partial void ShadowBegins(this ILogger logger, string @namespace, string scaledObject, string trigger);
+
+    [LoggerMessage(19, LogLevel.Information, "Workload {Namespace}/{ScaledObject} trigger {Trigger} is no longer evaluated for the configuration's sake: {Why}")]
+    public static partial void ShadowEnds(this ILogger logger, string @namespace, string scaledObject, string trigger, string why);
+
+    [LoggerMessage(41, LogLevel.Information, "Configuration {Hash} is in force; changed: {Keys}")]
+    public static partial void ConfigurationInForce(this ILogger logger, string hash, string keys);
+
+    [LoggerMessage(42, LogLevel.Error, "{File} is refused with {Errors} errors; the last good configuration stays in force")]
+    public static partial void ConfigurationRefused(this ILogger logger, string file, int errors);
+
+    [LoggerMessage(EventId = 43, Message = "{File}: {Finding}")]
+    public static partial void ConfigurationFinding(this ILogger logger, LogLevel level, string file, ConfigurationFinding finding);
+
+    [LoggerMessage(44, LogLevel.Error, "{Count} more findings in {File}; check-config shows all")]
+    public static partial void MoreConfigurationFindings(this ILogger logger, int count, string file);
+
+    [LoggerMessage(45, LogLevel.Warning, "{Key} has changed, which takes effect at the next start")]
+    public static partial void NeedsRestart(this ILogger logger, string key);
+
+    [LoggerMessage(46, LogLevel.Warning, "The change of configuration leaves {Count} workloads without a connection, such as {Namespace}/{ScaledObject}: they are refused until they name one that there is")]
+    public static partial void WorkloadsDisconnected(this ILogger logger, int count, string @namespace, string scaledObject);
 
     [LoggerMessage(40, LogLevel.Error, "Following files by {Follower} failed")]
     public static partial void ReloadFailed(this ILogger logger, Exception exception, string follower);

@@ -1,3 +1,4 @@
+using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Evaluation;
 using GpuExternalScaler.Observability.Exposition;
 using GpuExternalScaler.Scaling.Deciding;
@@ -10,7 +11,7 @@ namespace GpuExternalScaler.Observability;
 /// The series of workloads and connections, written from what is published. A figure that is not known has no sample:
 /// missing is not zero.
 /// </summary>
-internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnections connections, EvaluationLoop evaluation, MonotonicClock clock)
+internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfiguration configuration, EvaluationLoop evaluation, MonotonicClock clock)
 {
     private static readonly MetricFamily Workloads = MetricFamily.Gauge("gpu_scaler_workloads", "Workloads registered.");
     private static readonly MetricFamily EvaluationAge = MetricFamily.Gauge("gpu_scaler_evaluation_age_seconds", "Time since every workload was last evaluated.", "seconds");
@@ -46,6 +47,8 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnection
     ];
 
     private static readonly MetricFamily Shares = MetricFamily.Gauge("gpu_scaler_workload_queue_shares", "Sum of the shares of all workloads on its most shared queue; above 1 counts demand more than once.");
+
+    private static readonly MetricFamily Shadow = MetricFamily.Gauge("gpu_scaler_workload_shadow", "1 for a workload that is evaluated because the configuration names its queue, and that no ScaledObject asks about.");
 
     /// <summary>Writes all of it.</summary>
     public void WriteTo(PrometheusTextWriter writer)
@@ -92,6 +95,15 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnection
             }
         }
 
+        writer.Begin(Shadow);
+        foreach (var (workload, _) in published)
+        {
+            if (workload.IsShadow)
+            {
+                writer.Sample(1, workload.Labels);
+            }
+        }
+
         writer.Begin(Reason);
         foreach (var (workload, decision) in published)
         {
@@ -117,7 +129,7 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, BrokerConnection
 
     private void WriteConnections(PrometheusTextWriter writer, DateTimeOffset now)
     {
-        var all = connections.All.Select(static connection => (connection.Source.Current, Label: new MetricLabel("connection", connection.Name))).ToList();
+        var all = configuration.Current.Brokers.All.Select(static connection => (connection.Source.Current, Label: new MetricLabel("connection", connection.Name))).ToList();
         writer.Begin(SourceUp);
         foreach (var (current, label) in all)
         {

@@ -16,8 +16,7 @@ namespace GpuExternalScaler.Rpc;
 internal sealed class ExternalScalerService(
     WorkloadRegistry registry,
     KnownTriggers triggers,
-    BrokerConnections connections,
-    ScalerOptions options,
+    CurrentConfiguration configuration,
     MetadataWarnings warnings,
     MonotonicClock clock,
     IHostApplicationLifetime lifetime) : ExternalScaler.ExternalScalerBase
@@ -220,22 +219,23 @@ internal sealed class ExternalScalerService(
 
     private Workload WorkloadOf(TriggerMetadata trigger, IPAddress? caller)
     {
-        if (connections.Find(trigger.Connection, trigger.Namespace, out var refusal) is null)
+        var brokers = configuration.Current.Brokers;
+        if (brokers.Find(trigger.Connection, trigger.Namespace, out var refusal) is null)
         {
             throw refusal switch
             {
                 ConnectionRefusal.NotAllowed => Refuse(StatusCode.PermissionDenied, "the RabbitMQ connection is not for this namespace: its namespaces do not include it"),
-                ConnectionRefusal.Ambiguous => Refuse(StatusCode.FailedPrecondition, $"several RabbitMQ connections are configured ({ConnectionNames()}): name one with the key rabbitmq"),
-                _ => Refuse(StatusCode.FailedPrecondition, connections.All.Count == 0
+                ConnectionRefusal.Ambiguous => Refuse(StatusCode.FailedPrecondition, $"several RabbitMQ connections are configured ({Names(brokers)}): name one with the key rabbitmq"),
+                _ => Refuse(StatusCode.FailedPrecondition, brokers.All.Count == 0
                     ? "no RabbitMQ connection is configured"
-                    : $"the RabbitMQ connection named by the key rabbitmq is not configured; configured: {ConnectionNames()}"),
+                    : $"the RabbitMQ connection named by the key rabbitmq is not configured; configured: {Names(brokers)}"),
             };
         }
 
         return registry.TryRegister(trigger, out var workload, caller) ? workload : throw TooManyWorkloads();
     }
 
-    private string ConnectionNames() => string.Join(", ", connections.All.Select(static connection => connection.Name).Order(StringComparer.Ordinal));
+    private static string Names(BrokerConnections brokers) => string.Join(", ", brokers.All.Select(static connection => connection.Name).Order(StringComparer.Ordinal));
 
     private PublishedDecision Decided(Workload workload)
     {
@@ -302,13 +302,13 @@ internal sealed class ExternalScalerService(
     {
         if (!MetadataFits(request))
         {
-            throw Refuse(StatusCode.ResourceExhausted, $"trigger metadata is larger than {options.MaximumMetadataBytes} bytes (limits.metadataBytes)");
+            throw Refuse(StatusCode.ResourceExhausted, $"trigger metadata is larger than {configuration.Options.MaximumMetadataBytes} bytes (limits.metadataBytes)");
         }
     }
 
     private bool MetadataFits(ScaledObjectRef request)
     {
-        var left = options.MaximumMetadataBytes;
+        var left = configuration.Options.MaximumMetadataBytes;
         foreach (var (key, value) in request.ScalerMetadata)
         {
             left -= System.Text.Encoding.UTF8.GetByteCount(key) + System.Text.Encoding.UTF8.GetByteCount(value);

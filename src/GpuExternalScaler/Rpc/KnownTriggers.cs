@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
-using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Rpc.Protocol;
 
 namespace GpuExternalScaler.Rpc;
@@ -24,9 +23,10 @@ internal sealed class KnownTriggers
     private readonly int _capacity;
     private int _count;
 
-    public KnownTriggers(ScalerOptions options)
+    /// <param name="capacity">Most requests kept.</param>
+    public KnownTriggers(int capacity)
     {
-        _capacity = options.MaximumWorkloads;
+        _capacity = capacity;
         _lookup = _known.GetAlternateLookup<ScaledObjectRef>();
     }
 

@@ -1,0 +1,127 @@
+using GpuExternalScaler.Configuration;
+using GpuExternalScaler.Evaluation;
+using GpuExternalScaler.Observability;
+using GpuExternalScaler.Sources;
+
+namespace GpuExternalScaler.Reload;
+
+/// <summary>Where a configuration came from: what a later reading of the same is done with.</summary>
+/// <param name="Path">The file.</param>
+/// <param name="Environment">The environment's variables, which lie over every version of the file.</param>
+/// <param name="Content">What the file held at the start.</param>
+internal sealed record ConfigurationOrigin(string Path, IReadOnlyList<KeyValuePair<string, string>> Environment, FileContent Content);
+
+/// <summary>
+/// Follows the operator's file: a good one is swapped in whole, a bad one leaves the last good one in force and says what is
+/// wrong with it.
+/// </summary>
+internal sealed class ConfigurationReload(
+    ConfigurationOrigin origin,
+    CurrentConfiguration configuration,
+    SourceFactory sources,
+    SourceRunner runner,
+    WorkloadRegistry registry,
+    ReloadStatus status,
+    LogThreshold threshold,
+    MonotonicClock clock,
+    ILogger<ConfigurationReload> logger) : IReloadable
+{
+    // A megabyte of garbage has thousands of mistakes.
+    private const int MostFindings = 20;
+    private const int MostChanges = 40;
+
+    private readonly SettlingFiles _file = new([origin.Path], ConfigurationFile.LargestBytes, [origin.Content]);
+    private HashSet<ConfigurationFinding> _told = [];
+
+    /// <inheritdoc/>
+    public async Task LookAsync(CancellationToken cancellation)
+    {
+        if (await _file.LookAsync(cancellation) is not [var content])
+        {
+            return;
+        }
+
+        if (content.Problem is { } problem)
+        {
+            Refuse([new ConfigurationFinding("", 1, 1, $"cannot be read ({problem})")]);
+            return;
+        }
+
+        var reading = ConfigurationFile.Read(content.Text, origin.Environment);
+        if (reading.Options is not { } options)
+        {
+            Refuse([.. reading.Errors]);
+        }
+        else if (reading.Root is { Entries.Count: 0 })
+        {
+            Refuse([new ConfigurationFinding("", 1, 1, "is empty: an edit that was not finished would take every connection away")]);
+        }
+        else
+        {
+            Tell(reading.Findings);
+            Apply(options, ReloadStatus.HashOf(content.Bytes.Span));
+        }
+    }
+
+    private void Refuse(IReadOnlyList<ConfigurationFinding> errors)
+    {
+        status.Refused();
+        if (errors.All(_told.Contains))
+        {
+            return;
+        }
+
+        logger.ConfigurationRefused(origin.Path, errors.Count);
+        Tell(errors);
+    }
+
+    /// <summary>Logs each finding once for as long as it lasts.</summary>
+    private void Tell(IReadOnlyList<ConfigurationFinding> findings)
+    {
+        var untold = findings.Where(finding => !_told.Contains(finding)).ToList();
+        foreach (var finding in untold.Take(MostFindings))
+        {
+            logger.ConfigurationFinding(finding.IsWarning ? LogLevel.Warning : LogLevel.Error, origin.Path, finding);
+        }
+
+        if (untold.Count > MostFindings)
+        {
+            logger.MoreConfigurationFindings(untold.Count - MostFindings, origin.Path);
+        }
+
+        _told = [.. findings];
+    }
+
+    private void Apply(ScalerOptions options, long hash)
+    {
+        var before = configuration.Current;
+        foreach (var key in FileKeys.Server.Where(key => key.IsFixedAtStart && !key.IsSame(before.Options, options)))
+        {
+            logger.NeedsRestart(key.Path);
+            options = key.Take(options, before.Options);
+        }
+
+        var changes = ConfigurationChanges.Between(before.Options, options);
+        var after = new ConfigurationSnapshot(options, BrokerConnections.Of(options, sources.Open, before.Brokers));
+        configuration.Current = after;
+        runner.Follow();
+        threshold.Level = options.LogLevel;
+        status.Succeeded(hash, clock.Now);
+        logger.ConfigurationInForce(
+            ReloadStatus.TextOf(hash),
+            changes.Count == 0 ? "nothing" : string.Join(", ", changes.Take(MostChanges)) + (changes.Count > MostChanges ? $" and {changes.Count - MostChanges} more" : ""));
+        TellOfTheDisconnected(before.Brokers, after.Brokers);
+    }
+
+    private void TellOfTheDisconnected(BrokerConnections before, BrokerConnections after)
+    {
+        var disconnected = registry.All
+            .Select(static workload => workload.Trigger)
+            .Where(trigger => before.Find(trigger.Connection, trigger.Namespace, out _) is not null && after.Find(trigger.Connection, trigger.Namespace, out _) is null)
+            .ToList();
+        if (disconnected.Count > 0)
+        {
+            logger.WorkloadsDisconnected(disconnected.Count, disconnected[0].Namespace, disconnected[0].Name);
+        }
+    }
+}
