@@ -28,25 +28,25 @@ internal static class TickBenchmark
         var report = new Report("tick", arguments.Folder);
         await using var broker = await StandInQueues.StartAsync(queues);
         var options = ConfigurationFile.Parse(broker.Connection(), out _)! with { MaximumWorkloads = workloads };
-        var configuration = new CurrentConfiguration(options);
         var time = new DemoClock(TimeProvider.System.GetUtcNow());
         var clock = new MonotonicClock(time);
-        using var connections = new BrokerConnections(options, clock);
+        var brokers = BrokerConnections.Of(options, new SourceFactory(clock, static _ => { }).Open);
+        var configuration = new CurrentConfiguration(new ConfigurationSnapshot(options, brokers));
         using var stopping = new CancellationTokenSource();
-        var source = connections.All[0].Source;
+        using var source = brokers.All[0].Source;
         var reading = source.RunAsync(stopping.Token);
         await SweptAsync(source, default);
         time.Advance(SweepInterval / 2);
 
         var before = Held();
-        var registry = new WorkloadRegistry(configuration, connections, clock);
-        var known = new KnownTriggers(options);
+        var registry = new WorkloadRegistry(configuration, clock);
+        var known = new KnownTriggers(workloads);
         for (var i = 0; i < workloads; i++)
         {
             Register(registry, known, i, queues);
         }
 
-        using var loop = new EvaluationLoop(registry, connections, configuration, clock, NullLogger<EvaluationLoop>.Instance);
+        using var loop = new EvaluationLoop(registry, configuration, clock, NullLogger<EvaluationLoop>.Instance);
         var registered = Held();
         List<double> ticks = [], allocated = [];
         for (var sweep = 0; sweep < sweeps; sweep++)
@@ -69,7 +69,7 @@ internal static class TickBenchmark
         }
 
         var settled = Held();
-        var series = new WorkloadSeries(registry, connections, loop, clock);
+        var series = new WorkloadSeries(registry, configuration, loop, clock);
         List<double> scrapes = [], scraped = [];
         long length = 0;
         for (var scrape = 0; scrape < 12; scrape++)

@@ -15,7 +15,7 @@ internal static class CheckConfigCommand
     }
 
     /// <summary>Checks it. Findings go to <paramref name="error"/>, what the file amounts to goes to <paramref name="output"/>.</summary>
-    public static async Task<int> RunAsync(FileInfo file, IReadOnlyList<KeyValuePair<string, string>> environment, TextWriter output, TextWriter error, CancellationToken cancellation)
+    public static async Task<int> RunAsync(FileInfo file, IReadOnlyCollection<KeyValuePair<string, string>> environment, TextWriter output, TextWriter error, CancellationToken cancellation)
     {
         if (await ConfigurationInput.ReadAsync(file, environment, error, cancellation) is not { } reading)
         {

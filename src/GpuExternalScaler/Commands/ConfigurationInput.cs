@@ -22,12 +22,12 @@ internal static class ConfigurationInput
         [.. System.Environment.GetEnvironmentVariables().Cast<DictionaryEntry>().Select(static entry => KeyValuePair.Create((string)entry.Key, (string?)entry.Value ?? ""))];
 
     /// <summary>Reads and checks a file, and tells every finding with the file's name; null when it cannot be opened.</summary>
-    public static async Task<ConfigurationReading?> ReadAsync(FileInfo file, IReadOnlyList<KeyValuePair<string, string>> environment, TextWriter findings, CancellationToken cancellation) =>
+    public static async Task<ConfigurationReading?> ReadAsync(FileInfo file, IReadOnlyCollection<KeyValuePair<string, string>> environment, TextWriter findings, CancellationToken cancellation) =>
         (await OpenAsync(file, environment, findings, cancellation)).Reading;
 
     /// <summary>The same with what a later reading of the file is compared with.</summary>
     public static async Task<(ConfigurationReading? Reading, ConfigurationOrigin Origin)> OpenAsync(
-        FileInfo file, IReadOnlyList<KeyValuePair<string, string>> environment, TextWriter findings, CancellationToken cancellation)
+        FileInfo file, IReadOnlyCollection<KeyValuePair<string, string>> environment, TextWriter findings, CancellationToken cancellation)
     {
         var content = await FileContent.ReadAsync(file.FullName, ConfigurationFile.LargestBytes, cancellation);
         var origin = new ConfigurationOrigin(file.FullName, environment, content);

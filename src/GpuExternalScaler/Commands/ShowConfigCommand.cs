@@ -50,7 +50,7 @@ internal static class ShowConfigCommand
         FileInfo file,
         (string Namespace, string Name)? workload,
         IReadOnlyList<KeyValuePair<string, string>> metadata,
-        IReadOnlyList<KeyValuePair<string, string>> environment,
+        IReadOnlyCollection<KeyValuePair<string, string>> environment,
         TextWriter output,
         TextWriter error,
         CancellationToken cancellation)

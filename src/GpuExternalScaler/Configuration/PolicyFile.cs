@@ -5,7 +5,7 @@ namespace GpuExternalScaler.Configuration;
 /// <summary>Reads the sections <c>defaults</c> and <c>workloads</c>.</summary>
 internal static class PolicyFile
 {
-    private const string BelongsToTrigger = "belongs to the trigger; here only an entry for one workload by its full name may hold it, to have that evaluated before its ScaledObject exists";
+    private const string BelongsToTrigger = "belongs to the trigger: here only an entry with the full name of one workload may hold it, to have that evaluated before its ScaledObject exists";
 
     /// <summary>The rules of a file; mistakes are noted.</summary>
     public static PolicyRules Read(FileSection root, ScalerOptions options)
@@ -34,7 +34,8 @@ internal static class PolicyFile
                 var settings = ReadSettings(entry, identity);
                 DubiousSettings.Note(entry, settings, options, isForAll: false);
                 entries.Add(new WorkloadEntry(pattern, settings, identity ?? []));
-                if (identity is { Count: > 0 } && ReadShadow(entry, pattern, identity, options) is { } shadow)
+                var isWhole = identity is { Count: > 0 } && identity.Count == entry.Entries.Count(static part => TriggerKeys.IsIdentity(part.Name) && part.Value is not YamlText { IsEmpty: true });
+                if (isWhole && ReadShadow(entry, pattern, identity!, options) is { } shadow)
                 {
                     shadows.Add(shadow);
                 }
@@ -64,8 +65,9 @@ internal static class PolicyFile
         var shadow = TriggerMetadata.Parse(workload.Namespace, workload.Name, metadata, out var problems);
         foreach (var problem in problems)
         {
-            // A problem begins with the key it is about, if it is about one.
-            section.Error(identity.Find(setting => problem.StartsWith(setting.Key + " ", StringComparison.Ordinal))?.Key ?? "", problem);
+            // It begins with the key it is about, if it is about one.
+            var key = identity.Find(setting => problem.StartsWith(setting.Key + " ", StringComparison.Ordinal))?.Key;
+            section.Error(key ?? TriggerKeys.Queue, key is null ? problem : problem[(key.Length + 1)..]);
         }
 
         if (shadow is null || WhyNoConnection(shadow, options) is not { } why)

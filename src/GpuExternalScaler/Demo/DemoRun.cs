@@ -223,7 +223,7 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
     /// <summary>Simulated time begins when the server has seen its broker: nobody wants to watch code being compiled.</summary>
     private async Task FirstSweepAsync(WebApplication server, CancellationToken cancellation)
     {
-        var connections = server.Services.GetRequiredService<BrokerConnections>();
+        var connections = server.Services.GetRequiredService<CurrentConfiguration>().Current.Brokers;
         var startedAt = realTime.GetTimestamp();
         using var pace = new PeriodicTimer(Pace, realTime);
         while (!connections.EachSweptOrReported && realTime.GetElapsedTime(startedAt) < StartLimit)

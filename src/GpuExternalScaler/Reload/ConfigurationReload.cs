@@ -9,7 +9,7 @@ namespace GpuExternalScaler.Reload;
 /// <param name="Path">The file.</param>
 /// <param name="Environment">The environment's variables, which lie over every version of the file.</param>
 /// <param name="Content">What the file held at the start.</param>
-internal sealed record ConfigurationOrigin(string Path, IReadOnlyList<KeyValuePair<string, string>> Environment, FileContent Content);
+internal sealed record ConfigurationOrigin(string Path, IReadOnlyCollection<KeyValuePair<string, string>> Environment, FileContent Content);
 
 /// <summary>
 /// Follows the operator's file: a good one is swapped in whole, a bad one leaves the last good one in force and says what is

@@ -47,6 +47,8 @@ public sealed class ShowConfigTests : IDisposable
             evaluation:
               interval: 1s                                           # built-in
               forgetAfter: 10m                                       # built-in
+            reload:
+              interval: 5s                                           # built-in
             log:
               format: auto                                           # built-in
               level: information                                     # built-in

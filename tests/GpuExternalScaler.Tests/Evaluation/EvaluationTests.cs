@@ -46,7 +46,7 @@ public sealed class EvaluationTests
 
         refusal!.StatusCode.Should().Be(StatusCode.Unavailable);
         refusal.Status.Detail.Should().StartWith("evaluation stalled");
-        server.Services.GetRequiredService<BrokerConnections>().All[0].Source.Current.Fault.Should().BeNull("the sweeps went on");
+        server.Services.GetRequiredService<CurrentConfiguration>().Current.Brokers.All[0].Source.Current.Fault.Should().BeNull("the sweeps went on");
         (await client.GetMetricSpecAsync(request.ScaledObjectRef)).MetricSpecs.Should().ContainSingle("K12");
     }
 
@@ -152,7 +152,7 @@ public sealed class EvaluationTests
         await using var server = await StartServerAsync(broker, more: "amqp: { url: \"amqp://127.0.0.1:1\" }, ");
         using var channel = GrpcChannel.ForAddress(server.Urls.First());
         var client = new ExternalScaler.ExternalScalerClient(channel.CreateCallInvoker());
-        var interest = server.Services.GetRequiredService<BrokerConnections>().All[0].Source.Interest;
+        var interest = server.Services.GetRequiredService<CurrentConfiguration>().Current.Brokers.All[0].Source.Interest;
         var pattern = new ScaledObjectRef { Name = "pattern", Namespace = "genai", ScalerMetadata = { ["queueRegex"] = "images.*", ["holdFor"] = "1s" } };
         await UntilAsync(async () => await client.IsActiveAsync(pattern) is not null && interest.Wanted.Count == 2);
 
@@ -196,9 +196,12 @@ public sealed class EvaluationTests
         var configuration = server.Services.GetRequiredService<CurrentConfiguration>();
         var workload = server.Services.GetRequiredService<WorkloadRegistry>().All.Single();
 
-        configuration.Options = configuration.Options with
+        configuration.Current = configuration.Current with
         {
-            Policies = ConfigurationFile.Parse("workloads: { genai/*: { saturationThreshold: 0.35 } }", out _)!.Policies,
+            Options = configuration.Options with
+            {
+                Policies = ConfigurationFile.Parse("workloads: { genai/*: { saturationThreshold: 0.35 } }", out _)!.Policies,
+            },
         };
 
         await UntilAsync(async () => (await client.GetMetricsAsync(request)).MetricValues[0].MetricValue_ == 2000);

@@ -6,23 +6,20 @@ using GpuExternalScaler.Sources;
 
 namespace GpuExternalScaler.Tests.Evaluation;
 
-public sealed class WorkloadRegistryTests : IDisposable
+public sealed class WorkloadRegistryTests
 {
     private static readonly IPAddress Keda = IPAddress.Parse("10.0.0.1");
     private static readonly IPAddress Flood = IPAddress.Parse("10.0.0.2");
 
-    private readonly BrokerConnections _connections;
     private readonly WorkloadRegistry _registry;
 
     public WorkloadRegistryTests()
     {
         var options = new ScalerOptions { MaximumWorkloads = 10 };
         var clock = new MonotonicClock(TimeProvider.System);
-        _connections = new BrokerConnections(options, clock);
-        _registry = new WorkloadRegistry(new CurrentConfiguration(options), _connections, clock);
+        var brokers = BrokerConnections.Of(options, new SourceFactory(clock, static _ => { }).Open);
+        _registry = new WorkloadRegistry(new CurrentConfiguration(new ConfigurationSnapshot(options, brokers)), clock);
     }
-
-    public void Dispose() => _connections.Dispose();
 
     [Fact]
     public void One_caller_is_refused_at_the_limit_and_loses_nothing()

@@ -1,4 +1,3 @@
-using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Rpc;
 using GpuExternalScaler.Rpc.Protocol;
 
@@ -6,7 +5,7 @@ namespace GpuExternalScaler.Tests.Rpc;
 
 public sealed class KnownTriggersTests
 {
-    private readonly KnownTriggers _known = new(new ScalerOptions { MaximumWorkloads = 3 });
+    private readonly KnownTriggers _known = new(3);
 
     [Fact]
     public void A_request_is_recognised_in_whatever_order_its_keys_come()
