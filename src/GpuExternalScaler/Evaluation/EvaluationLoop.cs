@@ -121,8 +121,9 @@ internal sealed class EvaluationLoop(
 
         var policy = workload.Policy;
         var evaluation = workload.Evaluation ??= Begin(workload, now);
-        evaluation.Queues.ReadFrom(connection.Source);
-        var readings = connection.Source.Current;
+        var source = connection.InUse;
+        evaluation.Queues.ReadFrom(source);
+        var readings = source.Current;
         var queues = new WorkloadSnapshot
         {
             Queues = evaluation.Queues.Read(readings, _matching, ref _buffer),
@@ -131,7 +132,7 @@ internal sealed class EvaluationLoop(
         };
         var decision = DecisionFold.Step(evaluation.State, queues, policy, now);
         var troubled = decision.IsDecided ? null : evaluation.Queues.NameAt(Math.Max(0, decision.TroubledQueue), readings);
-        var fault = (troubled is { } queue ? readings.FaultOf(queue) : null) ?? readings.Fault ?? (evaluation.Queues is { IsPattern: true, Slots.Length: 0 } ? readings.ListFault : null);
+        var fault = (troubled is { } queue ? readings.FaultOf(queue) : null) ?? connection.Source.Current.Fault ?? (evaluation.Queues is { IsPattern: true, Slots.Length: 0 } ? readings.ListFault : null);
         workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + snapshot.Options.DecisionValidFor, fault), clock.Now);
         _watch.Note(workload, queues, in decision, readings);
         LogChange(workload, evaluation, decision, now);
@@ -202,7 +203,7 @@ internal sealed class EvaluationLoop(
         {
             // A trigger that was edited leaves its old self behind until that is forgotten; nobody asks it any more.
             var wanted = workload.OpenStreams > 0 || now - workload.LastAskedAt <= AskedRecently;
-            if (wanted && workload is { Evaluation: { } evaluation, Connection: { } connection } && _shares.TryGetValue(connection, out var shares))
+            if (wanted && workload is { Evaluation: { } evaluation, Connection: { } connection } && _shares.TryGetValue(connection, out var shares) && IsBound(evaluation, connection))
             {
                 foreach (var slot in evaluation.Queues.Slots)
                 {
@@ -217,7 +218,7 @@ internal sealed class EvaluationLoop(
 
         foreach (var workload in registry.All)
         {
-            if (workload is not { Evaluation: { } evaluation, Connection: { } connection } || !_shares.TryGetValue(connection, out var shares))
+            if (workload is not { Evaluation: { } evaluation, Connection: { } connection } || !_shares.TryGetValue(connection, out var shares) || !IsBound(evaluation, connection))
             {
                 continue;
             }
@@ -237,6 +238,9 @@ internal sealed class EvaluationLoop(
             evaluation.QueueShares = most;
         }
     }
+
+    private static bool IsBound(WorkloadEvaluation evaluation, BrokerConnection connection) =>
+        evaluation.Queues.IsBoundTo(connection.Source, connection.Source.Current);
 
     private void LogChange(Workload workload, WorkloadEvaluation evaluation, in ScalingDecision decision, DateTimeOffset now)
     {

@@ -67,8 +67,9 @@ internal sealed class LiveWatch
             }
 
             // Slots of another generation are looked up again at the next evaluation.
-            var readings = connection.Source.Current;
-            ReadOnlySpan<int> slots = evaluation.Queues.IsBoundTo(readings) ? evaluation.Queues.Slots : [];
+            var source = connection.InUse;
+            var readings = source.Current;
+            ReadOnlySpan<int> slots = evaluation.Queues.IsBoundTo(source, readings) ? evaluation.Queues.Slots : [];
             var holdFor = workload.Policy.HoldFor;
             for (var i = 0; i < slots.Length; i++)
             {

@@ -52,8 +52,8 @@ internal sealed class QueueBinding
     /// <summary>The slots in use, for finding out who shares a queue; -1 for a name without one.</summary>
     public ReadOnlySpan<int> Slots => IsPattern ? CollectionsMarshal.AsSpan(_matched) : _named;
 
-    /// <summary>Whether the slots are of these readings' generation.</summary>
-    public bool IsBoundTo(BrokerReadings readings) => readings.Generation == _generation;
+    /// <summary>Whether the slots are those of a source's readings.</summary>
+    public bool IsBoundTo(RabbitMqSource source, BrokerReadings readings) => ReferenceEquals(_source, source) && readings.Generation == _generation;
 
     /// <summary>The name of the queue whose reading stands at an index of what <see cref="Read"/> returned; null for none.</summary>
     public QueueName? NameAt(int index, BrokerReadings readings)

@@ -200,7 +200,8 @@ public sealed class ScalerProcess : IAsyncDisposable
         }
     }
 
-    private string Fill(string configuration)
+    /// <summary>The file's text for a configuration with placeholders.</summary>
+    public string Fill(string configuration)
     {
         var text = configuration.Split('\n').Any(line => line.StartsWith("listen:", StringComparison.Ordinal))
             ? configuration
