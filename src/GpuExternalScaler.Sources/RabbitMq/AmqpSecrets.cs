@@ -68,8 +68,8 @@ internal sealed record AmqpSecrets(SourceReason Reason, string? Password, X509Ce
 /// </summary>
 internal sealed class SettledSecrets(RabbitMqAmqpOptions options, TimeProvider time)
 {
-    /// <summary>Time between two looks: a rotation counts within twice that.</summary>
-    internal static readonly TimeSpan LookInterval = TimeSpan.FromSeconds(2);
+    /// <summary>Time between two looks: a change counts within twice that.</summary>
+    internal static readonly TimeSpan LookInterval = TimeSpan.FromSeconds(1);
 
     private AmqpSecrets? _settled;
     private string _seen = "";
