@@ -169,12 +169,19 @@ public sealed class SecretRotationTests(SharedBroker3 shared) : IAsyncLifetime
                 Name = "main",
                 Management = new RabbitMqManagementOptions
                 {
-                    Url = new Uri($"https://127.0.0.1:{https}"), Username = RabbitMqBroker.ScalerUser, PasswordFile = broker.ScalerPasswordFile, CaFile = file,
+                    Url = new Uri($"https://127.0.0.1:{https}"),
+                    Username = RabbitMqBroker.ScalerUser,
+                    PasswordFile = broker.ScalerPasswordFile,
+                    CaFile = file,
                 },
                 ManagementInterval = TimeSpan.FromSeconds(1),
                 Amqp = new RabbitMqAmqpOptions
                 {
-                    Url = new Uri($"amqps://127.0.0.1:{amqps}"), Username = RabbitMqBroker.AdminUser, PasswordFile = broker.AdminPasswordFile, CaFile = file, Interval = TimeSpan.FromMilliseconds(250),
+                    Url = new Uri($"amqps://127.0.0.1:{amqps}"),
+                    Username = RabbitMqBroker.AdminUser,
+                    PasswordFile = broker.AdminPasswordFile,
+                    CaFile = file,
+                    Interval = TimeSpan.FromMilliseconds(250),
                 },
                 Interval = TimeSpan.FromMilliseconds(250),
             },
