@@ -15,6 +15,11 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
     // The reply code for a virtual host that does not exist or that the user may not enter, and for a limit that is reached.
     private const ushort NotAllowed = 530;
 
+    private readonly SettledSecrets _secrets = new(options, time);
+
+    /// <inheritdoc/>
+    public Task<string> LookAtSecretsAsync(CancellationToken cancellationToken) => _secrets.LookAsync(cancellationToken);
+
     /// <inheritdoc/>
     public async Task<(SourceReason Reason, IAmqpConnection? Connection)> ConnectAsync(string vhost, CancellationToken cancellationToken)
     {
@@ -35,17 +40,19 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
             // Longer than we wait: a declare that was given up must keep its channel until it is answered.
             ContinuationTimeout = TimeSpan.FromMinutes(1),
         };
-        if (await ReadSecretsAsync(factory, cancellationToken).ConfigureAwait(false) is var unreadable and not SourceReason.None)
+        var secrets = await _secrets.TakeAsync(cancellationToken).ConfigureAwait(false);
+        if (secrets.Reason != SourceReason.None)
         {
-            return (unreadable, null);
+            return (secrets.Reason, null);
         }
 
+        Use(factory, options, secrets);
         Task<IConnection>? connecting = null;
         try
         {
             connecting = factory.CreateConnectionAsync(cancellationToken);
             var connection = await connecting.WaitAsync(ConnectTimeout, time, cancellationToken).ConfigureAwait(false);
-            var own = new AmqpConnection(connection, sockets, time);
+            var own = new AmqpConnection(connection, sockets, time, secrets.Fingerprint);
 
             // The client does not wait for the broker's word on the virtual host; the first channel shows it.
             if (await own.OpenChannelAsync(cancellationToken).ConfigureAwait(false) is { } channel)
@@ -119,50 +126,24 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
         return SourceReason.ConnectionFailed;
     }
 
-    /// <summary>Password and authorities, read at each connect: mounted secrets change without notice.</summary>
-    private async Task<SourceReason> ReadSecretsAsync(ConnectionFactory factory, CancellationToken cancellationToken)
+    private static void Use(ConnectionFactory factory, RabbitMqAmqpOptions options, AmqpSecrets secrets)
     {
         if (options.Username is not null)
         {
-            try
-            {
-                factory.UserName = options.Username;
-                factory.Password = options.PasswordFile is null
-                    ? ""
-                    : (await File.ReadAllTextAsync(options.PasswordFile, cancellationToken).ConfigureAwait(false)).TrimEnd('\r', '\n');
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                return SourceReason.CredentialsUnreadable;
-            }
+            factory.UserName = options.Username;
+            factory.Password = secrets.Password ?? "";
         }
 
         if (!options.UsesTls)
         {
-            return SourceReason.None;
+            return;
         }
 
         factory.Ssl = new SslOption(options.Url.Host, enabled: true) { Version = SslProtocols.None };
-        if (options.CaFile is null)
+        if (secrets.Trusted is { } trusted)
         {
-            return SourceReason.None;
-        }
-
-        try
-        {
-            var pem = await File.ReadAllBytesAsync(options.CaFile, cancellationToken).ConfigureAwait(false);
-            if (TrustedAuthorities.Parse(pem) is not { } trusted)
-            {
-                return SourceReason.CaUnreadable;
-            }
-
             factory.Ssl.CertificateValidationCallback = (_, certificate, chain, errors) =>
                 TrustedAuthorities.Accepts(trusted, certificate, chain, errors);
-            return SourceReason.None;
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return SourceReason.CaUnreadable;
         }
     }
 }
@@ -215,7 +196,7 @@ internal sealed class OwnedSockets : IDisposable
 }
 
 /// <summary>A connection of RabbitMQ.Client.</summary>
-internal sealed class AmqpConnection(IConnection connection, OwnedSockets sockets, TimeProvider time) : IAmqpConnection
+internal sealed class AmqpConnection(IConnection connection, OwnedSockets sockets, TimeProvider time, string secrets = "") : IAmqpConnection
 {
     private const string EventExchange = "amq.rabbitmq.event";
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(2);
@@ -225,6 +206,9 @@ internal sealed class AmqpConnection(IConnection connection, OwnedSockets socket
     private int _abandoned;
     private IChannel? _events;
     private string _eventQueue = "";
+
+    /// <inheritdoc/>
+    public string Secrets => secrets;
 
     /// <inheritdoc/>
     public bool IsOpen => Volatile.Read(ref _abandoned) == 0 && connection.IsOpen;
@@ -381,8 +365,9 @@ internal sealed class AmqpConnection(IConnection connection, OwnedSockets socket
 
     private static async Task BindAsync(IChannel channel, string queue, CancellationToken cancellationToken)
     {
-        await channel.QueueBindAsync(queue, EventExchange, "consumer.created", cancellationToken: cancellationToken).ConfigureAwait(false);
+        // Departures first: whoever is seen to come is then also seen to go.
         await channel.QueueBindAsync(queue, EventExchange, "consumer.deleted", cancellationToken: cancellationToken).ConfigureAwait(false);
+        await channel.QueueBindAsync(queue, EventExchange, "consumer.created", cancellationToken: cancellationToken).ConfigureAwait(false);
     }
 
     private static ConsumerEvent? Read(string routingKey, IDictionary<string, object?>? headers)

@@ -18,6 +18,11 @@ internal sealed record DeclarePass(
 {
     /// <summary>Time from one declare of a wanted queue to the next, while declares stand in for the metrics; else zero.</summary>
     public TimeSpan Rotation { get; init; }
+
+    /// <summary>
+    /// Why the broker is asked over connections made with secrets that were replaced since; none if it is not.
+    /// </summary>
+    public SourceReason Renewal { get; init; }
 }
 
 /// <summary>
@@ -53,6 +58,9 @@ internal sealed class AmqpReader(
 
     private static readonly TimeSpan RefusedRetry = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan ListenReconnect = TimeSpan.FromSeconds(15);
+
+    /// <summary>How long the listeners before and after a change of secrets both listen: events that are under way arrive.</summary>
+    private static readonly TimeSpan HandOver = TimeSpan.FromSeconds(1);
     private const int MostEvents = 100_000;
 
     private readonly VhostPool _vhosts = new(options, connector, clock);
@@ -62,9 +70,13 @@ internal sealed class AmqpReader(
     /// <summary>The wanted queues that have yet to be asked for, in order, before all have another turn.</summary>
     private readonly List<QueueName> _round = [];
     private readonly ConcurrentQueue<ConsumerEvent> _events = new();
-    private IAmqpConnection? _listening;
+    private string _secrets = "";
+    private ConsumerListener? _listening;
+    private ConsumerListener? _successor;
     private Task? _listenAttempt;
     private DateTimeOffset _listenAt;
+    private DateTimeOffset _succeedAt;
+    private bool _isAbandoned;
     private bool _eventsLost;
     private DateTimeOffset _roundAt;
     private TimeSpan _lastRound;
@@ -81,9 +93,11 @@ internal sealed class AmqpReader(
     /// <param name="cancellationToken">Ends it at once.</param>
     public async Task<DeclarePass> DeclareAsync(bool serveGauges, TimeSpan allInterval, CancellationToken cancellationToken)
     {
+        _secrets = await connector.LookAtSecretsAsync(cancellationToken);
         var startedAt = clock.Now;
         ForgetUnused(startedAt);
         _vhosts.Begin(startedAt);
+        _vhosts.Renew(_secrets, cancellationToken);
         var byVhost = Choose(serveGauges, allInterval, startedAt, out var asked);
         var deadline = startedAt + PassLimit;
         var passes = byVhost.Select(pair => DeclareAsync(_vhosts[pair.Key], pair.Value, deadline, cancellationToken)).ToList();
@@ -114,6 +128,7 @@ internal sealed class AmqpReader(
         return new DeclarePass(startedAt, outcomes, asked, _vhosts.IsReached, _vhosts.Faults())
         {
             Rotation = serveGauges ? Rotation(allInterval) : default,
+            Renewal = _vhosts.RenewalReason,
         };
     }
 
@@ -129,22 +144,37 @@ internal sealed class AmqpReader(
         }
 
         var now = clock.Now;
-        if (_listening is { } connection)
+        if (_listening is { } listening)
         {
-            if (!connection.IsOpen)
+            if (!listening.IsOpen)
             {
-                _listening = null;
+                // The successor of one that ended too early may have missed something in between.
                 _eventsLost = true;
-                connection.Abandon();
-                if (ListenReason == SourceReason.None)
+                listening.Connection?.Abandon();
+                _listening = TakeSuccessor();
+                _listening?.Follow();
+                if (_listening is null && ListenReason == SourceReason.None)
                 {
                     ListenReason = SourceReason.ConnectionFailed;
                     _listenAt = now + ListenReconnect;
                 }
             }
+            else if (_successor is not null)
+            {
+                if (now >= _succeedAt && TakeSuccessor() is { } successor)
+                {
+                    _eventsLost |= !listening.HandOverTo(successor);
+                    _listening = successor;
+                    _listenAt = now + ListenConfirm;
+                }
+            }
+            else if (now >= _succeedAt && listening.Connection?.Secrets != _secrets && _vhosts.HasProven(_secrets))
+            {
+                _listenAttempt = SucceedAsync(listening, cancellationToken);
+            }
             else if (now >= _listenAt)
             {
-                _listenAttempt = ListenAsync(connection, cancellationToken);
+                _listenAttempt = ListenAsync(listening, cancellationToken);
             }
 
             return;
@@ -172,7 +202,9 @@ internal sealed class AmqpReader(
     /// <summary>Gives every connection up.</summary>
     public void Abandon()
     {
-        _listening?.Abandon();
+        _isAbandoned = true;
+        _listening?.Connection?.Abandon();
+        _successor?.Connection?.Abandon();
         _vhosts.Abandon();
     }
 
@@ -299,25 +331,83 @@ internal sealed class AmqpReader(
         }
     }
 
-    private async Task ListenAsync(IAmqpConnection? connection, CancellationToken cancellationToken)
+    /// <summary>The one that is ready to follow, if it still listens; it does not wait any longer either way.</summary>
+    private ConsumerListener? TakeSuccessor()
     {
-        var isNew = connection is null;
+        var successor = _successor;
+        _successor = null;
+        if (successor is { IsOpen: false })
+        {
+            successor.Connection?.Abandon();
+            successor = null;
+            _succeedAt = clock.Now + ListenReconnect;
+        }
+
+        return successor;
+    }
+
+    /// <summary>Confirms that a listener still listens, or makes one.</summary>
+    private async Task ListenAsync(ConsumerListener? confirmed, CancellationToken cancellationToken)
+    {
+        var listener = confirmed ?? new ConsumerListener(_events, MostEvents, isSuccessor: false);
+        var reason = await AskAsync(
+            listener,
+            token => confirmed?.Connection is { } connection ? connection.ConfirmListeningAsync(token) : BeginAsync(listener, token),
+            cancellationToken);
+        ListenReason = reason;
+        if (reason == SourceReason.None)
+        {
+            _listening = listener;
+            _listenAt = clock.Now + ListenConfirm;
+            return;
+        }
+
+        _listenAt = clock.Now + RetryAfter(reason);
+    }
+
+    /// <summary>
+    /// Has another connection, made with the secrets of now, listen as well. Known to work elsewhere, they are no reason that
+    /// it does not; the one that listens goes on either way.
+    /// </summary>
+    private async Task SucceedAsync(ConsumerListener listening, CancellationToken cancellationToken)
+    {
+        listening.Remember();
+        var successor = new ConsumerListener(_events, MostEvents, isSuccessor: true);
+        var reason = await AskAsync(successor, token => BeginAsync(successor, token), cancellationToken);
+        if (reason == SourceReason.None)
+        {
+            // One that does not answer may have had events that never came: it ends here, and they count as lost.
+            await AskAsync(listening, token => listening.Connection!.ConfirmListeningAsync(token), cancellationToken);
+            _successor = successor;
+            _succeedAt = clock.Now + HandOver;
+            return;
+        }
+
+        _succeedAt = clock.Now + RetryAfter(reason);
+        if (reason == SourceReason.LimitReached)
+        {
+            // There is no room for both.
+            listening.Connection?.Abandon();
+        }
+    }
+
+    private async Task<SourceReason> BeginAsync(ConsumerListener listener, CancellationToken cancellationToken)
+    {
+        (var reason, listener.Connection) = await connector.ConnectAsync(amqp.EventVhost, cancellationToken);
+        return listener.Connection is { } connection ? await connection.ListenAsync(listener.Take, cancellationToken) : reason;
+    }
+
+    private async Task<SourceReason> AskAsync(
+        ConsumerListener listener, Func<CancellationToken, Task<SourceReason>> ask, CancellationToken cancellationToken)
+    {
         SourceReason reason;
         try
         {
-            if (connection is not null)
-            {
-                reason = await connection.ConfirmListeningAsync(cancellationToken);
-            }
-            else
-            {
-                (reason, connection) = await connector.ConnectAsync(amqp.EventVhost, cancellationToken);
-                reason = connection is null ? reason : await connection.ListenAsync(Take, cancellationToken);
-            }
+            reason = await ask(cancellationToken);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            connection?.Abandon();
+            listener.Connection?.Abandon();
             throw;
         }
 #pragma warning disable CA1031 // Nobody waits for this: the reason is all that is ever seen of it.
@@ -327,30 +417,20 @@ internal sealed class AmqpReader(
             reason = SourceReason.ConnectionFailed;
         }
 
-        ListenReason = reason;
-        if (reason == SourceReason.None)
+        if (reason != SourceReason.None || _isAbandoned)
         {
-            _listening = isNew ? connection : _listening;
-            _listenAt = clock.Now + ListenConfirm;
-            return;
+            listener.Connection?.Abandon();
         }
 
-        connection?.Abandon();
-        _listenAt = clock.Now + reason switch
-        {
-            SourceReason.Forbidden => RefusedRetry,
-            SourceReason.NotFound => ListenConfirm,
-            _ => ListenReconnect,
-        };
+        return reason;
     }
 
-    private void Take(ConsumerEvent one)
+    private static TimeSpan RetryAfter(SourceReason reason) => reason switch
     {
-        if (_events.Count < MostEvents)
-        {
-            _events.Enqueue(one);
-        }
-    }
+        SourceReason.Forbidden => RefusedRetry,
+        SourceReason.NotFound => ListenConfirm,
+        _ => ListenReconnect,
+    };
 
     /// <summary>That a queue does not exist, and whether it was said twice in a row.</summary>
     private readonly record struct Absence(DateTimeOffset At, bool IsConfirmed);

@@ -39,11 +39,20 @@ internal interface IAmqpConnector
     /// <summary>Connects to a virtual host; a reason instead of a connection, never an exception.</summary>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     Task<(SourceReason Reason, IAmqpConnection? Connection)> ConnectAsync(string vhost, CancellationToken cancellationToken);
+
+    /// <summary>
+    /// Looks every few seconds at the files that hold the password and the authorities. What connections are made with now,
+    /// as a fingerprint; empty before that is settled.
+    /// </summary>
+    Task<string> LookAtSecretsAsync(CancellationToken cancellationToken);
 }
 
 /// <summary>A connection to one virtual host.</summary>
 internal interface IAmqpConnection
 {
+    /// <summary>Fingerprint of the secrets it was made with: one that is not <see cref="IAmqpConnector.LookAtSecretsAsync"/>'s is outdated.</summary>
+    string Secrets { get; }
+
     /// <summary>Whether it is connected and was not given up.</summary>
     bool IsOpen { get; }
 

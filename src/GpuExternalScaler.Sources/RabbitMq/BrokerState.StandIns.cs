@@ -165,12 +165,14 @@ internal sealed partial class BrokerState
             var since = _status.AmqpFault?.Since ?? now;
             var fails = !pass.IsConnected || (answered == 0 && unanswered != SourceReason.None);
             _troubles.Note(pass, answered > 0, 3 * _fallback.Rotation);
-            var fault = fails ? ConnectionFault(pass, unanswered, endpoint, since) : _troubles.Summary(_sentences, endpoint, since);
+            var fault = fails ? ConnectionFault(pass, unanswered, endpoint, since)
+                : pass.Renewal != SourceReason.None ? new SourceFault(pass.Renewal, endpoint, _sentences.DescribeRenewal(endpoint, pass.Renewal), since)
+                : _troubles.Summary(_sentences, endpoint, since);
             _status = _status with
             {
                 LastSweepStartedAt = Max(pass.StartedAt, _status.LastSweepStartedAt),
                 AmqpFault = fault,
-                AmqpFails = fails,
+                AmqpFails = fails || pass.Renewal != SourceReason.None,
                 Troubles = _troubles.Publish(_sentences, endpoint, since),
             };
             Publish(now);

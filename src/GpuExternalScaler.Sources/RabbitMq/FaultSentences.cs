@@ -68,6 +68,10 @@ internal sealed class FaultSentences(RabbitMqConnectionOptions options)
     public string DescribeTroubles(string endpoint, IEnumerable<string> parts) =>
         $"RabbitMQ connection '{options.Name}': the AMQP endpoint at {endpoint} answers, but cannot show everything: {string.Join(", ", parts)}.";
 
+    /// <summary>Why the broker cannot be reached with the secrets that are in the files now, while it still is with those before.</summary>
+    public string DescribeRenewal(string endpoint, SourceReason reason) =>
+        $"{Describe(RabbitMqEndpoint.Amqp, endpoint, reason)} This is about the password and CA files as they are now; connections made before they changed go on.";
+
     public string DescribeDefect(RabbitMqEndpoint kind, Exception exception) =>
         $"{Describe(kind, "", SourceReason.Unexpected)[..^1]} ({exception.GetType().Name}).";
 

@@ -98,10 +98,10 @@ public sealed record RabbitMqAmqpOptions
     /// <summary>The user; null is <c>guest</c>, which a broker accepts from its own machine only.</summary>
     public string? Username { get; init; }
 
-    /// <summary>File holding the password, read again at each connect, so that a rotated secret needs no restart.</summary>
+    /// <summary>File holding the password, followed while connected, so that a rotated secret needs no restart.</summary>
     public string? PasswordFile { get; init; }
 
-    /// <summary>PEM file with the only authorities trusted, read again at each connect; null trusts the system's.</summary>
+    /// <summary>PEM file with the only authorities trusted, followed while connected; null trusts the system's.</summary>
     public string? CaFile { get; init; }
 
     /// <summary>

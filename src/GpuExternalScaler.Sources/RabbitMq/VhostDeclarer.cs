@@ -34,6 +34,19 @@ internal sealed class VhostDeclarer(IAmqpConnector connector, string vhost, Mono
 
     public bool IsConnected => _connection is { IsOpen: true };
 
+    /// <summary>Whether it is connected with other secrets than these.</summary>
+    public bool IsOutdated(string secrets) => _connection is { IsOpen: true } connection && connection.Secrets != secrets;
+
+    /// <summary>Goes on over another connection. To be called between two passes.</summary>
+    public void Adopt(IAmqpConnection successor)
+    {
+        _connection?.Abandon();
+        _connection = successor;
+        _answeredAt = clock.Now;
+        Reason = SourceReason.None;
+        ForgetChannels();
+    }
+
     /// <summary>Connects if need be. False while there is no connection; <see cref="Reason"/> says why.</summary>
     public async Task<bool> ConnectAsync(CancellationToken cancellationToken)
     {
@@ -117,6 +130,11 @@ internal sealed class VhostDeclarer(IAmqpConnector connector, string vhost, Mono
         _retryAt = clock.Now + _backoff;
         _connection?.Abandon();
         _connection = null;
+        ForgetChannels();
+    }
+
+    private void ForgetChannels()
+    {
         lock (_gate)
         {
             _idle.Clear();

@@ -18,12 +18,17 @@ internal sealed class VhostPool(RabbitMqConnectionOptions options, IAmqpConnecto
     private const int Many = 100;
     private static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan LastRetry = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan FirstRenewal = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LastRetryOfMany = TimeSpan.FromMinutes(5);
 
     private readonly Dictionary<string, Place> _places = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Refusal> _refused = new(StringComparer.Ordinal);
     private DateTimeOffset _now;
     private int _retries;
+    private (string Vhost, Task<(SourceReason Reason, IAmqpConnection? Connection)> Connecting)? _renewal;
+    private string _renewedFor = "";
+    private DateTimeOffset _renewAt;
+    private TimeSpan _renewDelay;
 
     /// <summary>Whether some virtual host is connected.</summary>
     public bool IsConnected => _places.Values.Any(static place => place.Declarer.IsConnected);
@@ -65,6 +70,50 @@ internal sealed class VhostPool(RabbitMqConnectionOptions options, IAmqpConnecto
             {
                 _refused.Remove(name);
             }
+        }
+    }
+
+    /// <summary>Why connections are still those made with secrets that were replaced since; none if they are not.</summary>
+    public SourceReason RenewalReason { get; private set; }
+
+    /// <summary>Whether some virtual host is connected with these secrets, so that they are known to work.</summary>
+    public bool HasProven(string secrets) => _places.Values.Any(place => place.Declarer.IsConnected && !place.Declarer.IsOutdated(secrets));
+
+    /// <summary>
+    /// Brings connections to new secrets, without waiting for it: each is made anew beside the one in use, which serves until
+    /// then, and goes on if the new secrets do not work. One at a time, so that a wrong password is one refused login and not
+    /// thirty. To be called after <see cref="Begin"/>.
+    /// </summary>
+    public void Renew(string secrets, CancellationToken cancellationToken)
+    {
+        if (_renewal is { } renewal)
+        {
+            if (!renewal.Connecting.IsCompleted)
+            {
+                return;
+            }
+
+            _renewal = null;
+            FinishRenewal(renewal.Vhost, renewal.Connecting);
+        }
+
+        var outdated = secrets.Length == 0 ? null : _places.FirstOrDefault(pair => pair.Value.Declarer.IsOutdated(secrets)).Key;
+        if (outdated is null)
+        {
+            RenewalReason = SourceReason.None;
+            return;
+        }
+
+        if (secrets != _renewedFor)
+        {
+            _renewedFor = secrets;
+            _renewAt = _now;
+            _renewDelay = FirstRenewal;
+        }
+
+        if (_now >= _renewAt)
+        {
+            _renewal = (outdated, connector.ConnectAsync(outdated, cancellationToken));
         }
     }
 
@@ -162,6 +211,56 @@ internal sealed class VhostPool(RabbitMqConnectionOptions options, IAmqpConnecto
         {
             place.Declarer.Disconnect();
         }
+
+        if (_renewal is { } renewal)
+        {
+            _renewal = null;
+            _ = AbandonLateAsync(renewal.Connecting);
+        }
+    }
+
+    private static async Task AbandonLateAsync(Task<(SourceReason Reason, IAmqpConnection? Connection)> connecting)
+    {
+        await ((Task)connecting).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (connecting.IsCompletedSuccessfully)
+        {
+            (await connecting).Connection?.Abandon();
+        }
+    }
+
+    private void FinishRenewal(string vhost, Task<(SourceReason Reason, IAmqpConnection? Connection)> connecting)
+    {
+        var (reason, successor) = connecting.IsCompletedSuccessfully ? connecting.Result : (SourceReason.ConnectionFailed, null);
+        if (successor is not null)
+        {
+            RenewalReason = SourceReason.None;
+            _renewDelay = FirstRenewal;
+            if (_places.TryGetValue(vhost, out var place))
+            {
+                place.Declarer.Adopt(successor);
+            }
+            else
+            {
+                successor.Abandon();
+            }
+
+            return;
+        }
+
+        if (reason is SourceReason.LimitReached or SourceReason.NotFound)
+        {
+            // The secrets were taken. What is in the way is the connection in use, or the virtual host itself.
+            if (_places.TryGetValue(vhost, out var place))
+            {
+                place.Declarer.Disconnect(reason);
+            }
+
+            return;
+        }
+
+        RenewalReason = reason;
+        _renewAt = _now + _renewDelay;
+        _renewDelay = 2 * _renewDelay < LastRetry ? 2 * _renewDelay : LastRetry;
     }
 
     private sealed class Place(VhostDeclarer declarer)

@@ -83,8 +83,8 @@ internal sealed class ValueKey<T, TValue>(string path, SettingType<TValue> type,
     public override T Take(T options, T from) => get(from) is { } value ? set(options, value) : options;
 }
 
-/// <summary>A key with a list of values; a single one may stand alone.</summary>
-internal sealed class ListKey<T, TValue>(string path, SettingType<TValue> type, Func<T, IReadOnlyList<TValue>> get, Func<T, IReadOnlyList<TValue>, T> set, string meaning) : FileKey<T>(path, meaning)
+/// <summary>A key with a list of values; a single one may stand alone. An empty list is the same as no key, or an error.</summary>
+internal sealed class ListKey<T, TValue>(string path, SettingType<TValue> type, Func<T, IReadOnlyList<TValue>> get, Func<T, IReadOnlyList<TValue>, T> set, string meaning, bool mayBeEmpty = true) : FileKey<T>(path, meaning)
 {
     /// <inheritdoc/>
     public override bool IsList => true;
@@ -103,6 +103,11 @@ internal sealed class ListKey<T, TValue>(string path, SettingType<TValue> type, 
             YamlList list => list.Items,
             _ => [value],
         };
+        if (value is YamlList && items.Count == 0 && !mayBeEmpty)
+        {
+            section.Error(name, value, "is an empty list: name at least one value, or leave the key out");
+        }
+
         var values = new List<TValue>();
         foreach (var item in items)
         {

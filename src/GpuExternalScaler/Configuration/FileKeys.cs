@@ -45,14 +45,16 @@ internal static class FileKeys
         Value("management.interval", Duration(100, 600_000), static o => o.Connection.ManagementInterval, static (o, v) => o.With(c => c with { ManagementInterval = v }), "time between two reads of the list"),
         Value("amqp.url", SettingTypes.AmqpUrl, static o => o.Connection.Amqp?.Url, static (o, v) => o.WithAmqp(a => a with { Url = v }), "amqp:// or amqps:// with host and port alone", "the broker's address, such as amqps://rabbitmq.mq:5671"),
         Value("amqp.username", SettingTypes.Text, static o => o.Connection.Amqp?.Username, static (o, v) => o.WithAmqp(a => a with { Username = v }), "its user; guest without it"),
-        Value("amqp.passwordFile", SettingTypes.Text, static o => o.Connection.Amqp?.PasswordFile, static (o, v) => o.WithAmqp(a => a with { PasswordFile = v }), "file with its password, read again at each connect"),
+        Value("amqp.passwordFile", SettingTypes.Text, static o => o.Connection.Amqp?.PasswordFile, static (o, v) => o.WithAmqp(a => a with { PasswordFile = v }), "file with its password, followed while connected"),
         Value("amqp.caFile", SettingTypes.Text, static o => o.Connection.Amqp?.CaFile, static (o, v) => o.WithAmqp(a => a with { CaFile = v }), "authorities trusted for amqps; the system's without it"),
         Value("amqp.interval", Duration(100, 60_000), static o => (o.Connection.Amqp ?? BlankAmqp).Interval, static (o, v) => o.WithAmqp(a => a with { Interval = v }), "time between two looks at the queues worth watching"),
         Value("amqp.eventVhost", SettingTypes.Text, static o => (o.Connection.Amqp ?? BlankAmqp).EventVhost, static (o, v) => o.WithAmqp(a => a with { EventVhost = v }), "virtual host of the exchange amq.rabbitmq.event"),
         Value("interval", Duration(100, 300_000), static o => o.Connection.Interval, static (o, v) => o.With(c => c with { Interval = v }), "time between two sweeps of the metrics, or of declares that stand in for them"),
         Value("staleAfter", Duration(1000, 3_600_000), static o => o.Connection.StaleAfter, static (o, v) => o.With(c => c with { StaleAfter = v }), "age past which readings are not believed"),
         List("vhosts", SettingTypes.Text, static o => o.Connection.Vhosts, static (o, v) => o.With(c => c with { Vhosts = v }), "virtual hosts to read; all without it"),
-        List("namespaces", SettingTypes.Text, static o => o.Namespaces, static (o, v) => o with { Namespaces = v }, "namespaces whose triggers may use the connection, * matching any characters; all without it"),
+
+        // Without the key everybody may: nobody who writes a list of none means that.
+        List("namespaces", SettingTypes.Text, static o => o.Namespaces, static (o, v) => o with { Namespaces = v }, "namespaces whose triggers may use the connection, * matching any characters; all without it", mayBeEmpty: false),
     ];
 
     /// <summary>Sections of a RabbitMQ connection of which it needs one.</summary>
@@ -77,8 +79,8 @@ internal static class FileKeys
     private static ValueKey<RabbitMqOptions, TValue> Value<TValue>(string path, SettingType<TValue> type, Func<RabbitMqOptions, TValue?> get, Func<RabbitMqOptions, TValue, RabbitMqOptions> set, string meaning, string? required = null) =>
         new(path, type, get, set, meaning) { Required = required };
 
-    private static ListKey<RabbitMqOptions, TValue> List<TValue>(string path, SettingType<TValue> type, Func<RabbitMqOptions, IReadOnlyList<TValue>> get, Func<RabbitMqOptions, IReadOnlyList<TValue>, RabbitMqOptions> set, string meaning) =>
-        new(path, type, get, set, meaning);
+    private static ListKey<RabbitMqOptions, TValue> List<TValue>(string path, SettingType<TValue> type, Func<RabbitMqOptions, IReadOnlyList<TValue>> get, Func<RabbitMqOptions, IReadOnlyList<TValue>, RabbitMqOptions> set, string meaning, bool mayBeEmpty = true) =>
+        new(path, type, get, set, meaning, mayBeEmpty);
 
     private static SettingType<TimeSpan> Duration(double fromMilliseconds, double toMilliseconds) =>
         SettingTypes.Duration(TimeSpan.FromMilliseconds(fromMilliseconds), TimeSpan.FromMilliseconds(toMilliseconds));

@@ -115,6 +115,10 @@ internal sealed class Workload
         var (policy, connection) = Resolve(Trigger, snapshot);
         Volatile.Write(ref _policy, policy);
         Volatile.Write(ref _connection, connection);
+        if (connection is null)
+        {
+            WakeStreams();
+        }
     }
 
     public void Touch(DateTimeOffset now) => Interlocked.Exchange(ref _lastAskedTicks, now.UtcTicks);
@@ -137,7 +141,7 @@ internal sealed class Workload
     public void Evict()
     {
         IsEvicted = true;
-        Interlocked.Exchange(ref _activityChanged, NewSignal()).TrySetResult();
+        WakeStreams();
     }
 
     /// <summary>Swaps a decision in and wakes streams when it changes what they would say.</summary>
@@ -151,9 +155,11 @@ internal sealed class Workload
             before.Decision.IsActive != decision.Decision.IsActive ||
             before.WakesFromZero != decision.WakesFromZero)
         {
-            Interlocked.Exchange(ref _activityChanged, NewSignal()).TrySetResult();
+            WakeStreams();
         }
     }
+
+    private void WakeStreams() => Interlocked.Exchange(ref _activityChanged, NewSignal()).TrySetResult();
 
     private static (ScalingPolicy Policy, BrokerConnection? Connection) Resolve(TriggerMetadata trigger, ConfigurationSnapshot snapshot) =>
         (snapshot.Options.Policies.Resolve(trigger.Namespace, trigger.Name, trigger.Policy).Policy,

@@ -62,14 +62,9 @@ internal sealed class ExternalScalerService(
     public override Task<GetMetricSpecResponse> GetMetricSpec(ScaledObjectRef request, ServerCallContext context)
     {
         // KEDA asks for the spec first: sampling can begin now. What stands in the way is GetMetrics' to report (K12).
-        if (triggers.TryFind(request, out var trigger))
-        {
-            registry.TryRegister(trigger, out _, CallerOf(context));
-            return Task.FromResult(SpecOf(trigger));
-        }
-
-        trigger = Parse(request);
-        if (MetadataFits(request))
+        var isKnown = triggers.TryFind(request, out var trigger);
+        trigger ??= Parse(request);
+        if ((isKnown || MetadataFits(request)) && HasConnection(trigger))
         {
             registry.TryRegister(trigger, out _, CallerOf(context));
         }
@@ -82,6 +77,9 @@ internal sealed class ExternalScalerService(
     {
         var trigger = Read(request).Trigger;
         warnings.Report(trigger);
+
+        // Silence is for what may yet be decided (K22). This is not, until somebody mends it: KEDA logs why and comes again.
+        RequireConnection(trigger);
         var workload = registry.OpenStream(trigger, CallerOf(context)) ?? throw TooManyWorkloads();
         try
         {
@@ -104,8 +102,8 @@ internal sealed class ExternalScalerService(
         var trigger = Parse(request);
         using var ending = Ending(context);
 
-        // The stream is a standing question; at the limit it still gets its spec, which depends on the request alone.
-        var workload = MetadataFits(request) ? registry.OpenStream(trigger, CallerOf(context)) : null;
+        // The stream is a standing question; without a place it still gets its spec, which depends on the request alone.
+        var workload = MetadataFits(request) && HasConnection(trigger) ? registry.OpenStream(trigger, CallerOf(context)) : null;
         try
         {
             // K23: once. The target is constant (K16), so there never is another.
@@ -137,6 +135,11 @@ internal sealed class ExternalScalerService(
             if (workload.IsEvicted)
             {
                 throw TooManyWorkloads();
+            }
+
+            if (workload.Connection is null)
+            {
+                RequireConnection(workload.Trigger);
             }
 
             var now = clock.Now;
@@ -219,23 +222,37 @@ internal sealed class ExternalScalerService(
 
     private Workload WorkloadOf(TriggerMetadata trigger, IPAddress? caller)
     {
-        var brokers = configuration.Current.Brokers;
-        if (brokers.Find(trigger.Connection, trigger.Namespace, out var refusal) is null)
-        {
-            throw refusal switch
-            {
-                ConnectionRefusal.NotAllowed => Refuse(StatusCode.PermissionDenied, "the RabbitMQ connection is not for this namespace: its namespaces do not include it"),
-                ConnectionRefusal.Ambiguous => Refuse(StatusCode.FailedPrecondition, $"several RabbitMQ connections are configured ({Names(brokers)}): name one with the key rabbitmq"),
-                _ => Refuse(StatusCode.FailedPrecondition, brokers.All.Count == 0
-                    ? "no RabbitMQ connection is configured"
-                    : $"the RabbitMQ connection named by the key rabbitmq is not configured; configured: {Names(brokers)}"),
-            };
-        }
-
+        RequireConnection(trigger);
         return registry.TryRegister(trigger, out var workload, caller) ? workload : throw TooManyWorkloads();
     }
 
-    private static string Names(BrokerConnections brokers) => string.Join(", ", brokers.All.Select(static connection => connection.Name).Order(StringComparer.Ordinal));
+    /// <summary>Whether a trigger may use the connection it means. One that may not is nobody's workload and takes no place.</summary>
+    private bool HasConnection(TriggerMetadata trigger) => configuration.Current.Brokers.Find(trigger.Connection, trigger.Namespace, out _) is not null;
+
+    private void RequireConnection(TriggerMetadata trigger)
+    {
+        var brokers = configuration.Current.Brokers;
+        if (brokers.Find(trigger.Connection, trigger.Namespace, out var refusal) is not null)
+        {
+            return;
+        }
+
+        throw refusal switch
+        {
+            ConnectionRefusal.NotAllowed => Refuse(StatusCode.PermissionDenied, "the RabbitMQ connection is not for this namespace: its namespaces do not include it"),
+            ConnectionRefusal.Ambiguous => Refuse(StatusCode.FailedPrecondition, $"several RabbitMQ connections are configured ({Names(brokers, trigger.Namespace)}): name one with the key rabbitmq"),
+            _ => Refuse(StatusCode.FailedPrecondition, brokers.All.Count == 0
+                ? "no RabbitMQ connection is configured"
+                : $"the RabbitMQ connection named by the key rabbitmq is not configured; configured: {Names(brokers, trigger.Namespace)}"),
+        };
+    }
+
+    /// <summary>The connections that a namespace may use: what others have is not its business.</summary>
+    private static string Names(BrokerConnections brokers, string @namespace)
+    {
+        var names = string.Join(", ", brokers.All.Where(connection => connection.Options.Allows(@namespace)).Select(static connection => connection.Name).Order(StringComparer.Ordinal));
+        return names.Length == 0 ? "none for this namespace" : names;
+    }
 
     private PublishedDecision Decided(Workload workload)
     {

@@ -31,6 +31,9 @@ public sealed record RabbitMqBrokerOptions
     /// more. RabbitMQ's own default is 60 s.
     /// </summary>
     public TimeSpan NetTick { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>Whether certificate files are read for each handshake; otherwise a change shows within two minutes.</summary>
+    public bool RereadsCertificates { get; init; }
 }
 
 /// <summary>What a node of a cluster has in common with the others.</summary>
@@ -241,6 +244,25 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         await PutAsync($"api/permissions/{vhost}/{ScalerUser}", new { configure = "", write = "", read = "" });
     }
 
+    /// <summary>Declares a user with the rights of the scaler's, or sets the password of one. RabbitMQ closes no connection over it.</summary>
+    public async Task SetPasswordAsync(string user, string password)
+    {
+        await PutAsync($"api/users/{user}", new { password, tags = "management" });
+        await PutAsync($"api/permissions/%2F/{user}", new { configure = "", write = "", read = "" });
+    }
+
+    /// <summary>
+    /// The AMQP connections of a user whose programs call themselves something, by names that no other connection ever has.
+    /// </summary>
+    public async Task<IReadOnlyList<string>> ReadConnectionsAsync(string user, string program = "")
+    {
+        var connections = await Management.GetFromJsonAsync<JsonElement>(new Uri("api/connections", UriKind.Relative));
+        return [.. connections.EnumerateArray()
+            .Where(one => one.TryGetProperty("user", out var of) && of.GetString() == user && one.GetRawText().Contains(program, StringComparison.Ordinal))
+            .Select(static one => one.GetProperty("name").GetString()!)
+            .Order(StringComparer.Ordinal)];
+    }
+
     /// <summary>Sets which queues of the default virtual host the scaler's user may read, as an expression; empty for none.</summary>
     public Task LetScalerReadAsync(string queues) =>
         PutAsync($"api/permissions/%2F/{ScalerUser}", new { configure = "", write = "", read = queues });
@@ -387,6 +409,7 @@ public sealed class RabbitMqBroker : IAsyncDisposable
         environment["RABBITMQ_ALLOW_INPUT"] = "true";
         environment["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] =
             $"-noinput +B i -kernel inet_dist_use_interface {{127,0,0,1}} -kernel net_ticktime {options.NetTick.TotalSeconds:0}"
+            + (options.RereadsCertificates ? " -ssl bypass_pem_cache true" : "")
             + (_membership is null ? "" : $" -setcookie {_membership.Cookie}");
         return environment;
     }

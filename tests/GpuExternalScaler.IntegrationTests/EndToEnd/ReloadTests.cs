@@ -174,11 +174,12 @@ public sealed class ReloadTests(SharedBroker3 shared) : IAsyncLifetime
         await scaler.WaitForLogAsync("leaves 1 workloads without a connection, such as genai/leaving");
         (await scaler.SeriesAsync("gpu_scaler_source_up", "connection=\"other\"")).Should().BeNull();
 
-        // It comes back, and the stream that stayed open goes on.
+        var end = (await other.WaitForEndAsync())[^1];
+        end.Code.Should().Be("FailedPrecondition");
+        other.Messages.Should().OnlyContain(static message => message.Response!.Result == true);
+
         scaler.Reconfigure(both);
         await scaler.UntilAsync(leaving, static value => value == 1000, "an answer again");
-        other.HasEnded.Should().BeFalse();
-        other.Messages.Should().OnlyContain(static message => message.Response!.Result == true);
 
         // With two connections, naming none could mean either.
         var vague = await scaler.Grpc.GetMetricsAsync(ScalerSetup.Workload(_queue, "vague"));

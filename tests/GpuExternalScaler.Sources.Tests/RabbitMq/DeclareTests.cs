@@ -505,6 +505,218 @@ public class DeclareTests
         longest.Should().BeLessThan(TimeSpan.FromSeconds(150));
     }
 
+    [Fact]
+    public async Task New_secrets_are_taken_over_beside_the_connection_in_use()
+    {
+        var reader = Reader();
+        Want(["a"]);
+        await PassAsync(reader);
+        _broker.Secrets = "second";
+
+        for (var pass = 0; pass < 3; pass++)
+        {
+            (await PassAsync(reader)).Should().BeEquivalentTo(new { IsConnected = true, Renewal = SourceReason.None, Outcomes = new[] { new { Queue = new QueueName("/", "a") } } });
+        }
+
+        (_broker.Connections, _broker.Abandoned).Should().Be((2, 1));
+    }
+
+    [Fact]
+    public async Task Secrets_that_do_not_work_are_said_and_tried_ever_more_rarely_over_one_connection_while_the_others_serve()
+    {
+        var reader = Reader();
+        _interest.Wanted = [new QueueName("a", "q"), new QueueName("b", "q"), new QueueName("c", "q")];
+        await PassAsync(reader);
+        var before = _broker.Attempts;
+        _broker.Login = static secrets => secrets == "wrong" ? SourceReason.Unauthorized : SourceReason.None;
+        _broker.Secrets = "wrong";
+        await PassAsync(reader);
+        var attempts = new List<int>();
+        for (var second = 1; second < 40; second++)
+        {
+            var pass = await PassAsync(reader);
+            pass.Should().BeEquivalentTo(new { IsConnected = true, Renewal = SourceReason.Unauthorized });
+            pass.Outcomes.Select(static one => one.Answer.Result).Should().Equal(Enumerable.Repeat(DeclareResult.Found, 3));
+            if (_broker.Attempts - before > attempts.Count + 1)
+            {
+                attempts.Add(second);
+            }
+        }
+
+        attempts.Count.Should().BeInRange(3, 6, "each wait is twice the one before");
+        _broker.Abandoned.Should().Be(0);
+
+        // Others are tried at once, and the old ones need no trial.
+        _broker.Secrets = "third";
+        await PassAsync(reader);
+        (await PassAsync(reader)).Renewal.Should().Be(SourceReason.None);
+        _broker.Secrets = "wrong";
+        await PassAsync(reader);
+        (await PassAsync(reader)).Renewal.Should().Be(SourceReason.Unauthorized);
+        _broker.Secrets = "first";
+        _broker.Login = static _ => SourceReason.None;
+        for (var pass = 0; pass < 10; pass++)
+        {
+            await PassAsync(reader);
+        }
+
+        (await PassAsync(reader)).Renewal.Should().Be(SourceReason.None);
+    }
+
+    [Fact]
+    public async Task Where_there_is_no_room_for_a_second_connection_the_first_makes_room()
+    {
+        var reader = Reader();
+        Want(["a"]);
+        await PassAsync(reader);
+        _broker.Login = _ => _broker.Connections > _broker.Abandoned ? SourceReason.LimitReached : SourceReason.None;
+        _broker.Secrets = "second";
+        for (var pass = 0; pass < 5; pass++)
+        {
+            await PassAsync(reader);
+        }
+
+        (await PassAsync(reader)).Should().BeEquivalentTo(new { IsConnected = true, Renewal = SourceReason.None });
+        (_broker.Connections, _broker.Abandoned).Should().Be((2, 1));
+    }
+
+    [Fact]
+    public async Task Of_many_virtual_hosts_all_come_to_the_new_secrets()
+    {
+        var reader = Reader();
+        _interest.Wanted = [.. Enumerable.Range(0, 20).Select(static i => new QueueName($"v{i}", "q"))];
+        await PassAsync(reader);
+        _broker.Secrets = "second";
+        for (var pass = 0; pass < 25; pass++)
+        {
+            (await PassAsync(reader)).Outcomes.Should().HaveCount(20);
+        }
+
+        (_broker.Connections, _broker.Abandoned).Should().Be((40, 20));
+    }
+
+    [Fact] // T5
+    public async Task Listening_goes_over_to_new_secrets_without_losing_an_event_or_taking_one_twice()
+    {
+        var reader = Reader();
+        var taken = new List<ConsumerEvent>();
+        reader.KeepListening(CancellationToken.None);
+        await PassAsync(reader);
+        var first = _broker.SendEvent;
+        first(Event("before", true));
+        _broker.Secrets = "second";
+        await SecondAsync(untilListens: 2);
+        var second = _broker.SendEvent;
+
+        first(Event("early", true));
+        first(Event("both", true));
+        second(Event("both", true));
+        second(Event("both", false));
+        first(Event("both", false));
+        second(Event("late", true));
+        for (var pass = 0; pass < 5; pass++)
+        {
+            await SecondAsync();
+        }
+
+        first(Event("too late", true));
+        second(Event("after", true));
+        await SecondAsync();
+
+        taken.Should().Equal(
+            Event("before", true), Event("early", true), Event("both", true), Event("both", false), Event("late", true), Event("after", true));
+        reader.IsListening.Should().BeTrue();
+        _broker.Listens.Should().Be(2);
+        _broker.Connections.Should().Be(4, "one for declares and one for events, each twice");
+        _broker.Abandoned.Should().Be(2);
+
+        async Task SecondAsync(int untilListens = 0)
+        {
+            do
+            {
+                _time.Shift(TimeSpan.FromSeconds(1));
+                reader.KeepListening(CancellationToken.None);
+                reader.TakeEvents(taken).Should().BeTrue("nothing is lost");
+                await PassAsync(reader);
+            }
+            while (_broker.Listens < untilListens);
+        }
+    }
+
+    [Fact] // T5
+    public async Task Events_count_as_lost_where_listening_ends_before_its_successor_takes_over()
+    {
+        var reader = Reader();
+        reader.KeepListening(CancellationToken.None);
+        await PassAsync(reader);
+        var end = _broker.EndListening;
+        _broker.Secrets = "second";
+        while (_broker.Listens < 2)
+        {
+            await PassAsync(reader);
+            reader.KeepListening(CancellationToken.None);
+        }
+
+        end();
+        reader.KeepListening(CancellationToken.None);
+
+        reader.IsListening.Should().BeTrue("the other listens already");
+        reader.TakeEvents([]).Should().BeFalse();
+        reader.TakeEvents([]).Should().BeTrue("it is said once");
+    }
+
+    [Fact]
+    public async Task A_file_that_is_being_written_does_not_count_before_it_has_settled()
+    {
+        var file = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        try
+        {
+            var secrets = new SettledSecrets(Options.Amqp! with { Username = "u", PasswordFile = file }, _time);
+            (await LookAsync()).Should().BeEmpty();
+            (await secrets.TakeAsync(CancellationToken.None)).Reason.Should().Be(SourceReason.CredentialsUnreadable);
+            (await LookAsync()).Should().NotBeEmpty("that it cannot be read has settled too");
+
+            await File.WriteAllTextAsync(file, "one\n");
+            await LookAsync();
+            var one = await LookAsync();
+            (await secrets.TakeAsync(CancellationToken.None)).Should().BeEquivalentTo(new { Reason = SourceReason.None, Password = "one", Fingerprint = one });
+            await File.WriteAllTextAsync(file, "one");
+            await LookAsync();
+            (await LookAsync()).Should().Be(one, "the line's end is not part of it");
+
+            // Never the same twice.
+            foreach (var part in new[] { "", "t", "tw" })
+            {
+                await File.WriteAllTextAsync(file, part);
+                (await LookAsync()).Should().Be(one);
+                (await secrets.TakeAsync(CancellationToken.None)).Password.Should().Be("one");
+            }
+
+            await File.WriteAllTextAsync(file, "two");
+            (await LookAsync()).Should().Be(one);
+            (await LookAsync()).Should().NotBe(one);
+            (await secrets.TakeAsync(CancellationToken.None)).ToString().Should().NotContain("two");
+
+            async Task<string> LookAsync()
+            {
+                _time.Shift(SettledSecrets.LookInterval);
+                return await secrets.LookAsync(CancellationToken.None);
+            }
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    private static ConsumerEvent Event(string id, bool isCreated) => new(new QueueName("/", "q"), id, isCreated, 1, false);
+
+    private async Task<DeclarePass> PassAsync(AmqpReader reader)
+    {
+        _time.Shift(TimeSpan.FromSeconds(1));
+        return await reader.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+    }
+
     private static async Task Until(Func<bool> condition)
     {
         for (var i = 0; i < 500 && !condition(); i++)
@@ -540,6 +752,12 @@ public class DeclareTests
         public Func<string, DeclareAnswer> Answer { get; set; } = static _ => new DeclareAnswer(DeclareResult.Found, 1, 1);
 
         public SourceReason Refusal { get; set; }
+
+        /// <summary>What the files hold, settled.</summary>
+        public string Secrets { get; set; } = "first";
+
+        /// <summary>Why connections with some secrets are refused.</summary>
+        public Func<string, SourceReason> Login { get; set; } = static _ => SourceReason.None;
 
         public Predicate<string> Closed { get; set; } = static _ => false;
 
@@ -580,7 +798,7 @@ public class DeclareTests
         public Task<(SourceReason Reason, IAmqpConnection? Connection)> ConnectAsync(string vhost, CancellationToken cancellationToken)
         {
             Attempts++;
-            var refusal = Closed(vhost) ? SourceReason.NotFound : Refusal;
+            var refusal = Closed(vhost) ? SourceReason.NotFound : Refusal != SourceReason.None ? Refusal : Login(Secrets);
             if (refusal != SourceReason.None)
             {
                 return Task.FromResult((refusal, (IAmqpConnection?)null));
@@ -591,9 +809,13 @@ public class DeclareTests
             return Task.FromResult((SourceReason.None, (IAmqpConnection?)new Connection(this)));
         }
 
+        public Task<string> LookAtSecretsAsync(CancellationToken cancellationToken) => Task.FromResult(Secrets);
+
         private sealed class Connection(FakeBroker broker) : IAmqpConnection
         {
             public bool IsOpen { get; private set; } = true;
+
+            public string Secrets { get; } = broker.Secrets;
 
             public Task<IAmqpChannel?> OpenChannelAsync(CancellationToken cancellationToken)
             {

@@ -332,6 +332,42 @@ public sealed class FaultTests : IDisposable
         (await source.SweepManagementAsync(CancellationToken.None)).Reason.Should().Be(SourceReason.Tls);
         Write("ca.pem", certificate.ExportCertificatePem());
         (await source.SweepManagementAsync(CancellationToken.None)).Reason.Should().Be(SourceReason.None);
+
+        // A connection that the former authority vouched for is open still, and must not be used again.
+        Write("ca.pem", other.ExportCertificatePem());
+        (await source.SweepManagementAsync(CancellationToken.None)).Reason.Should().Be(SourceReason.Tls);
+        (await source.SweepTotalsAsync(CancellationToken.None)).Reason.Should().Be(SourceReason.Tls);
+    }
+
+    [Fact]
+    public async Task A_list_under_way_while_the_CA_file_is_rotated_is_read_to_its_end()
+    {
+        using var certificate = StubServer.CreateCertificate();
+        using var other = StubServer.CreateCertificate();
+        var file = Write("ca.pem", certificate.ExportCertificatePem());
+        var isAsked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var mayAnswer = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var server = await StubServer.StartAsync(
+            async context =>
+            {
+                if (context.Request.QueryString.Value!.StartsWith("?columns", StringComparison.Ordinal))
+                {
+                    isAsked.TrySetResult();
+                    await mayAnswer.Task;
+                }
+
+                await StubServer.Text(ListJson)(context);
+            },
+            certificate);
+        using var source = Source(Options(server) with { Management = Management(server) with { CaFile = file } });
+        var underWay = source.SweepManagementAsync(CancellationToken.None);
+        await isAsked.Task;
+
+        Write("ca.pem", other.ExportCertificatePem());
+        (await source.SweepTotalsAsync(CancellationToken.None)).Reason.Should().Be(SourceReason.Tls, "the totals begin anew");
+        mayAnswer.SetResult();
+
+        (await underWay).Reason.Should().Be(SourceReason.None);
     }
 
     [Fact]

@@ -647,6 +647,24 @@ public class StandInTests
     }
 
     [Fact]
+    public void Secrets_that_do_not_work_are_a_fault_while_the_connection_before_them_serves()
+    {
+        var harness = new BrokerHarness(BrokerHarness.AmqpOnly);
+        var found = new DeclareOutcome(new QueueName("/", "a"), BrokerHarness.Found(3, 1), harness.Now);
+        var pass = new DeclarePass(harness.Now, [found], 1, IsConnected: true, new Dictionary<string, SourceReason>(StringComparer.Ordinal)) { Renewal = SourceReason.Unauthorized };
+
+        var outcome = harness.Declare(pass);
+
+        outcome.Should().BeEquivalentTo(new { Succeeded = true, Reason = SourceReason.Unauthorized });
+        harness.Current.Fault.Should().BeEquivalentTo(new { Reason = SourceReason.Unauthorized });
+        harness.Current.Fault!.Sentence.Should().Contain("refused the user or password").And.Contain("go on");
+        harness["a"].Should().BeEquivalentTo(new { Presence = QueuePresence.Present, Ready = 3L, Consumers = 1L });
+
+        harness.Declare(pass with { Renewal = SourceReason.None }).Reason.Should().Be(SourceReason.None);
+        harness.Current.Fault.Should().BeNull();
+    }
+
+    [Fact]
     public void How_queues_were_declared_is_asked_rarely_and_soon_after_new_ones_appear()
     {
         var harness = new BrokerHarness();
