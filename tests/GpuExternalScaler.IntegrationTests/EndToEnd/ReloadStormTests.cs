@@ -88,7 +88,7 @@ public sealed class ReloadStormTests(SharedBroker3 shared, ITestOutputHelper out
     private static int DrainTime(int variant) => 60 - (4 * variant);
 
     private static long Needed(int serviceTime, int drainTime) =>
-        100 * (long)Math.Ceiling(Math.Round(Ready * (ServiceTime(serviceTime) / 1000.0) / DrainTime(drainTime), 9));
+        (long)Math.Ceiling(Math.Round(100.0 * Ready * ServiceTime(serviceTime) / 1000 / DrainTime(drainTime), 6));
 
     private static IReadOnlyList<long> Pure { get; } = [.. Enumerable.Range(0, Variants).Select(static variant => Needed(variant, variant))];
 
