@@ -7,8 +7,10 @@ using GpuExternalScaler.GrpcTransport.Health;
 using GpuExternalScaler.GrpcTransport.Reflection;
 using GpuExternalScaler.Observability;
 using GpuExternalScaler.Observability.Exposition;
+using GpuExternalScaler.Reload;
 using GpuExternalScaler.Rpc;
 using GpuExternalScaler.Sources;
+using GpuExternalScaler.Tls;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace GpuExternalScaler;
@@ -24,8 +26,17 @@ internal static class ScalerServer
     private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(8);
 
     /// <summary>A server ready to run. Nothing is contacted and no port is taken before it starts.</summary>
-    public static WebApplication Build(ScalerOptions options, Action<ILoggingBuilder>? logging = null, TimeProvider? time = null)
+    /// <param name="options">The configuration.</param>
+    /// <param name="logging">Where log lines go; the console without it.</param>
+    /// <param name="time">The clock of everything; the system's without it.</param>
+    /// <param name="tls">What the files that <see cref="ScalerOptions.Tls"/> names hold; not null when it is not.</param>
+    public static WebApplication Build(ScalerOptions options, Action<ILoggingBuilder>? logging = null, TimeProvider? time = null, TlsMaterial? tls = null)
     {
+        if (options.Tls is not null && tls is null)
+        {
+            throw new ArgumentNullException(nameof(tls), "Without it the port would be served in the clear.");
+        }
+
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = "gpu-external-scaler" });
 
         // The operator's file is the only configuration: an appsettings.json that happens to lie about is not.
@@ -37,6 +48,7 @@ internal static class ScalerServer
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options, callers));
 
         AddScaler(builder.Services, options, time ?? TimeProvider.System);
+        AddTls(builder.Services, options, tls);
         var app = builder.Build();
         MapGrpc(app, callers);
         MapHttp(app);
@@ -86,6 +98,9 @@ internal static class ScalerServer
                 connection.Features.Set(GrpcListener.Mark);
                 return callers.ServeAsync(connection, next);
             });
+
+            // Inside of the limits: a caller with too many connections is sent off before it costs a handshake.
+            listen.ApplicationServices.GetService<GrpcPortTls>()?.Use(listen);
         });
         kestrel.Listen(options.Http, static listen => listen.Protocols = HttpProtocols.Http1);
     }
@@ -114,6 +129,8 @@ internal static class ScalerServer
             provider.GetRequiredService<WorkloadSeries>().WriteTo,
             provider.GetRequiredService<ILogger<MetricsPage>>()));
 
+        services.AddHostedService<ReloadLoop>();
+
         services.AddSingleton<MetadataWarnings>();
         services.AddSingleton<KnownTriggers>();
         services.AddSingleton<ExternalScalerService>();
@@ -122,6 +139,22 @@ internal static class ScalerServer
         services.AddGrpcReflection();
         services.AddHostedService<HealthPublisher>();
         services.AddSingleton<IGrpcCallObserver, RpcObserver>();
+    }
+
+    private static void AddTls(IServiceCollection services, ScalerOptions options, TlsMaterial? material)
+    {
+        if (options.Tls is not { } files)
+        {
+            return;
+        }
+
+        services.AddSingleton(provider => new GrpcPortTls(
+            files,
+            material!,
+            provider.GetRequiredService<MonotonicClock>().TimeProvider,
+            provider.GetRequiredService<ScalerMetrics>(),
+            provider.GetRequiredService<ILogger<GrpcPortTls>>()));
+        services.AddSingleton<IReloadable>(static provider => provider.GetRequiredService<GrpcPortTls>());
     }
 
     private static void MapGrpc(WebApplication app, CallerLimits callers) => app.MapWhen(
@@ -157,6 +190,7 @@ internal static class ScalerServer
         {
             var addresses = app.Urls.ToArray();
             logger.Serving(addresses.ElementAtOrDefault(0) ?? "?", addresses.ElementAtOrDefault(1) ?? "?", options.RabbitMq.Count, options.MaximumWorkloads);
+            app.Services.GetService<GrpcPortTls>()?.Announce();
         });
         app.Lifetime.ApplicationStopping.Register(logger.Stopping);
     }

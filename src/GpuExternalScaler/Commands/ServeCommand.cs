@@ -1,4 +1,6 @@
 using System.CommandLine;
+using GpuExternalScaler.Configuration;
+using GpuExternalScaler.Tls;
 
 namespace GpuExternalScaler.Commands;
 
@@ -16,12 +18,18 @@ internal static class ServeCommand
     /// <summary>Reads the file and serves. Exit code 2 for a file that is missing or wrong, with every error on stderr.</summary>
     public static async Task<int> RunAsync(FileInfo file, CancellationToken cancellation)
     {
-        if (await ConfigurationInput.ReadAsync(file, ConfigurationInput.Environment(), Console.Error, cancellation) is not { Options: { } options })
+        if (await ConfigurationInput.ReadAsync(file, ConfigurationInput.Environment(), Console.Error, cancellation) is not { Options: { } options } reading)
         {
             return ExitCode.InvalidInput;
         }
 
-        await using var server = ScalerServer.Build(options);
+        TlsMaterial? tls = null;
+        if (options.Tls is { } files && (tls = await ReadTlsAsync(file, reading, files, cancellation)) is null)
+        {
+            return ExitCode.InvalidInput;
+        }
+
+        await using var server = ScalerServer.Build(options, tls: tls);
         try
         {
             await server.RunAsync(cancellation);
@@ -34,5 +42,17 @@ internal static class ServeCommand
         }
 
         return ExitCode.Done;
+    }
+
+    // A server that cannot be reached is better not started: Kubernetes keeps the one from before.
+    private static async Task<TlsMaterial?> ReadTlsAsync(FileInfo file, ConfigurationReading reading, TlsOptions files, CancellationToken cancellation)
+    {
+        var (material, problems) = await TlsMaterial.ReadAsync(files, cancellation);
+        foreach (var (key, problem) in problems)
+        {
+            await ConfigurationInput.WriteAsync(file, reading.FindingAt(key, problem), Console.Error);
+        }
+
+        return material;
     }
 }
