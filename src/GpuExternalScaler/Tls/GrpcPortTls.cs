@@ -60,7 +60,17 @@ internal sealed class GrpcPortTls : IReloadable
         {
             var handshake = new Handshake();
             connection.Features.Set(handshake);
-            await next(connection);
+            try
+            {
+                await next(connection);
+            }
+#pragma warning disable CA1031 // A first message that was tampered with makes the library throw what Kestrel does not expect, and logs whole each time.
+            catch (Exception) when (!handshake.IsDone)
+#pragma warning restore CA1031
+            {
+                connection.Abort(new ConnectionAbortedException("The TLS handshake failed."));
+            }
+
             if (!handshake.IsDone)
             {
                 _refusals.Note(handshake.Refusal, connection.RemoteEndPoint);

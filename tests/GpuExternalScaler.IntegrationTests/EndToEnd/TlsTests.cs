@@ -330,6 +330,56 @@ public sealed class TlsTests : IAsyncLifetime
         await Eventually.SeesAsync(() => AskAsync(_files.Client(Authority)), static answer => answer == "OK", "an answer");
     }
 
+    [Fact]
+    public async Task A_first_message_that_was_tampered_with_is_refused_and_no_defect()
+    {
+        await StartAsync(Server);
+        var hello = await FirstMessageAsync();
+        var before = await RefusalsAsync("handshake");
+
+        // One byte after the other: lengths, names, extensions.
+        for (var at = 5; at < hello.Length; at++)
+        {
+            using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            await socket.ConnectAsync(IPEndPoint.Parse(Address));
+            byte[] tampered = [.. hello];
+            tampered[at] ^= 0xff;
+            try
+            {
+                await socket.SendAsync(tampered);
+                socket.Shutdown(SocketShutdown.Send);
+                while (await socket.ReceiveAsync(new byte[4096]) > 0)
+                {
+                    // Until the server hangs up.
+                }
+            }
+            catch (SocketException)
+            {
+                // Which it may do at any time.
+            }
+        }
+
+        await Eventually.SeesAsync(() => RefusalsAsync("handshake"), after => after >= before + (hello.Length / 2), "refusals");
+        (await AskAsync(_files.Client(Authority))).Should().Be("OK");
+        _scaler!.Log.Should().NotContain(static line => line.Contains("Unhandled exception", StringComparison.Ordinal));
+    }
+
+    private static async Task<byte[]> FirstMessageAsync()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        using var client = new TcpClient();
+        await client.ConnectAsync((IPEndPoint)listener.LocalEndpoint);
+        using var accepted = await listener.AcceptSocketAsync();
+        await using var stream = new SslStream(client.GetStream());
+        var handshake = stream.AuthenticateAsClientAsync(new SslClientAuthenticationOptions { TargetHost = "scaler", ApplicationProtocols = [SslApplicationProtocol.Http2] });
+        var buffer = new byte[16 * 1024];
+        var length = await accepted.ReceiveAsync(buffer);
+        accepted.Dispose();
+        await handshake.Invoking(static task => task).Should().ThrowAsync<IOException>();
+        return buffer[..length];
+    }
+
     private async Task StartAsync(TestCertificate certificate, TestAuthority? clients = null)
     {
         _files.Mount(certificate, clients);
