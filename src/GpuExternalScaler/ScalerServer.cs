@@ -10,6 +10,7 @@ using GpuExternalScaler.Observability.Exposition;
 using GpuExternalScaler.Reload;
 using GpuExternalScaler.Rpc;
 using GpuExternalScaler.Sources;
+using GpuExternalScaler.Tls;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace GpuExternalScaler;
@@ -29,8 +30,14 @@ internal static class ScalerServer
     /// <param name="logging">Where logs go; the console without it.</param>
     /// <param name="time">The clock; the system's without it.</param>
     /// <param name="origin">The file to follow; without it the configuration stays as it is.</param>
-    public static WebApplication Build(ScalerOptions options, Action<ILoggingBuilder>? logging = null, TimeProvider? time = null, ConfigurationOrigin? origin = null)
+    /// <param name="tls">What the files that <see cref="ScalerOptions.Tls"/> names hold; not null when it is not.</param>
+    public static WebApplication Build(ScalerOptions options, Action<ILoggingBuilder>? logging = null, TimeProvider? time = null, ConfigurationOrigin? origin = null, TlsMaterial? tls = null)
     {
+        if (options.Tls is not null && tls is null)
+        {
+            throw new ArgumentNullException(nameof(tls), "Without it the port would be served in the clear.");
+        }
+
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = "gpu-external-scaler" });
 
         // The operator's file is the only configuration: an appsettings.json that happens to lie about is not.
@@ -48,7 +55,7 @@ internal static class ScalerServer
         {
             AddReload(builder.Services, origin);
         }
-
+        AddTls(builder.Services, options, tls);
         var app = builder.Build();
         MapGrpc(app, callers);
         MapHttp(app);
@@ -98,6 +105,9 @@ internal static class ScalerServer
                 connection.Features.Set(GrpcListener.Mark);
                 return callers.ServeAsync(connection, next);
             });
+
+            // Inside of the limits: a caller with too many connections is sent off before it costs a handshake.
+            listen.ApplicationServices.GetService<GrpcPortTls>()?.Use(listen);
         });
         kestrel.Listen(options.Http, static listen => listen.Protocols = HttpProtocols.Http1);
     }
@@ -128,6 +138,8 @@ internal static class ScalerServer
             },
             provider.GetRequiredService<ILogger<MetricsPage>>()));
 
+        services.AddHostedService<ReloadLoop>();
+
         services.AddSingleton<MetadataWarnings>();
         services.AddSingleton(new KnownTriggers(options.MaximumWorkloads));
         services.AddSingleton<ExternalScalerService>();
@@ -143,7 +155,22 @@ internal static class ScalerServer
         services.AddSingleton(origin);
         services.AddSingleton(provider => new ReloadStatus(ReloadStatus.HashOf(origin.Content.Bytes.Span), provider.GetRequiredService<MonotonicClock>().Now));
         services.AddSingleton<IReloadable, ConfigurationReload>();
-        services.AddHostedService<ReloadLoop>();
+    }
+
+    private static void AddTls(IServiceCollection services, ScalerOptions options, TlsMaterial? material)
+    {
+        if (options.Tls is not { } files)
+        {
+            return;
+        }
+
+        services.AddSingleton(provider => new GrpcPortTls(
+            files,
+            material!,
+            provider.GetRequiredService<MonotonicClock>().TimeProvider,
+            provider.GetRequiredService<ScalerMetrics>(),
+            provider.GetRequiredService<ILogger<GrpcPortTls>>()));
+        services.AddSingleton<IReloadable>(static provider => provider.GetRequiredService<GrpcPortTls>());
     }
 
     private static void MapGrpc(WebApplication app, CallerLimits callers) => app.MapWhen(
@@ -179,6 +206,7 @@ internal static class ScalerServer
         {
             var addresses = app.Urls.ToArray();
             logger.Serving(addresses.ElementAtOrDefault(0) ?? "?", addresses.ElementAtOrDefault(1) ?? "?", options.RabbitMq.Count, options.MaximumWorkloads);
+            app.Services.GetService<GrpcPortTls>()?.Announce();
         });
         app.Lifetime.ApplicationStopping.Register(logger.Stopping);
     }

@@ -7,6 +7,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"flag"
@@ -23,6 +25,7 @@ import (
 	"github.com/golang/protobuf/proto"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/gzip"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -57,6 +60,12 @@ commands
 poll, streams without --hold, watch without --for, stuck and health --watch last
 until stdin is closed (or the stream ends).
 
+flags of every command
+  --tls                  speak TLS, as KEDA does with enableTLS
+  --ca FILE              trust these authorities and no others (KEDA: caCert)
+  --cert FILE --key FILE show this certificate (KEDA: tlsClientCert, tlsClientKey)
+  --server-name NAME     the name to find in the server's certificate, instead of
+                         the address's host
 flags of every command that names a workload; {i} in --namespace, --name and
 --meta values stands for the number of the call, pair or stream
   --namespace NS  --name NAME  --meta KEY=VALUE (repeatable)
@@ -96,7 +105,8 @@ type options struct {
 	meta, headers                                                                   repeated
 	deadline, spread, every, firstWithin, hold, watchFor                            time.Duration
 	count, concurrency, unary                                                       int
-	gzip, noRef, watch                                                              bool
+	ca, cert, key, serverName                                                       string
+	gzip, noRef, watch, tls                                                         bool
 }
 
 func parse(command string, args []string) (*options, error) {
@@ -126,6 +136,11 @@ func parse(command string, args []string) (*options, error) {
 	f.BoolVar(&o.gzip, "gzip", false, "")
 	f.BoolVar(&o.noRef, "no-ref", false, "")
 	f.BoolVar(&o.watch, "watch", false, "")
+	f.BoolVar(&o.tls, "tls", false, "")
+	f.StringVar(&o.ca, "ca", "", "")
+	f.StringVar(&o.cert, "cert", "", "")
+	f.StringVar(&o.key, "key", "", "")
+	f.StringVar(&o.serverName, "server-name", "", "")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -139,6 +154,12 @@ func parse(command string, args []string) (*options, error) {
 		if !strings.Contains(pair, "=") {
 			return nil, fmt.Errorf("%q is not KEY=VALUE", pair)
 		}
+	}
+	if !o.tls && o.ca+o.cert+o.key+o.serverName != "" {
+		return nil, fmt.Errorf("--ca, --cert, --key and --server-name go with --tls")
+	}
+	if (o.cert == "") != (o.key == "") {
+		return nil, fmt.Errorf("--cert and --key go together")
 	}
 	if o.every <= 0 {
 		return nil, fmt.Errorf("--every is above zero")
@@ -177,11 +198,42 @@ func (o *options) context() (context.Context, context.CancelFunc) {
 	return context.WithCancel(ctx)
 }
 
+// security is KEDA's: its TLS configuration names nothing but the authorities,
+// the certificate and the lowest version.
+func (o *options) security() (grpc.DialOption, error) {
+	if !o.tls {
+		return grpc.WithInsecure(), nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: o.serverName}
+	if o.ca != "" {
+		pem, err := os.ReadFile(o.ca)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("no certificate in %s", o.ca)
+		}
+	}
+	if o.cert != "" {
+		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return grpc.WithTransportCredentials(credentials.NewTLS(config)), nil
+}
+
 func (o *options) dial() (*grpc.ClientConn, error) {
+	security, err := o.security()
+	if err != nil {
+		return nil, err
+	}
 	// KEDA's, to the letter.
 	dialOptions := []grpc.DialOption{
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin":{}}]}`),
-		grpc.WithInsecure(),
+		security,
 	}
 	if o.gzip {
 		dialOptions = append(dialOptions, grpc.WithDefaultCallOptions(grpc.UseCompressor(gzip.Name)))

@@ -40,9 +40,13 @@ internal static class ConfigurationInput
         var reading = ConfigurationFile.Read(content.Text, environment);
         foreach (var finding in reading.Findings)
         {
-            await findings.WriteLineAsync(finding.Variable is null ? $"{file}: {finding}" : finding.ToString());
+            await WriteAsync(file, finding, findings);
         }
 
         return (reading, origin);
     }
+
+    /// <summary>Tells a finding, with the name of the file that it is in.</summary>
+    public static Task WriteAsync(FileInfo file, ConfigurationFinding finding, TextWriter findings) =>
+        findings.WriteLineAsync(finding.Variable is null ? $"{file}: {finding}" : finding.ToString());
 }

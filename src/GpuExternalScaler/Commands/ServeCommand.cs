@@ -1,4 +1,6 @@
 using System.CommandLine;
+using GpuExternalScaler.Configuration;
+using GpuExternalScaler.Tls;
 
 namespace GpuExternalScaler.Commands;
 
@@ -22,7 +24,13 @@ internal static class ServeCommand
             return ExitCode.InvalidInput;
         }
 
-        await using var server = ScalerServer.Build(options, origin: origin);
+        TlsMaterial? tls = null;
+        if (options.Tls is { } files && (tls = await ReadTlsAsync(file, reading, files, cancellation)) is null)
+        {
+            return ExitCode.InvalidInput;
+        }
+
+        await using var server = ScalerServer.Build(options, origin: origin, tls: tls);
         try
         {
             await server.RunAsync(cancellation);
@@ -35,5 +43,17 @@ internal static class ServeCommand
         }
 
         return ExitCode.Done;
+    }
+
+    // A server that cannot be reached is better not started: Kubernetes keeps the one from before.
+    private static async Task<TlsMaterial?> ReadTlsAsync(FileInfo file, ConfigurationReading reading, TlsOptions files, CancellationToken cancellation)
+    {
+        var (material, problems) = await TlsMaterial.ReadAsync(files, cancellation);
+        foreach (var (key, problem) in problems)
+        {
+            await ConfigurationInput.WriteAsync(file, reading.FindingAt(key, problem), Console.Error);
+        }
+
+        return material;
     }
 }

@@ -44,6 +44,7 @@ internal static class ConfigurationFile
             root.Error("listen.http", "must be another port than grpc: KEDA speaks HTTP/2 with prior knowledge, probes do not");
         }
 
+        CheckTls(root);
         var brokers = root.Section(FileKeys.RabbitMqSection)?.NamedSections()
             .Select(static named => ReadBroker(named.Name, named.Section))
             .ToDictionary(static broker => broker.Connection.Name, StringComparer.Ordinal);
@@ -51,6 +52,18 @@ internal static class ConfigurationFile
 
         DubiousSettings.Note(root, options);
         return options with { Policies = PolicyFile.Read(root, options) };
+    }
+
+    private static void CheckTls(FileSection root)
+    {
+        if (root.Has(FileKeys.TlsCertFile) != root.Has(FileKeys.TlsKeyFile))
+        {
+            root.Error(root.Has(FileKeys.TlsCertFile) ? FileKeys.TlsKeyFile : FileKeys.TlsCertFile, "certFile and keyFile go together");
+        }
+        else if (root.Has(FileKeys.TlsClientCaFile) && !root.Has(FileKeys.TlsCertFile))
+        {
+            root.Error(FileKeys.TlsClientCaFile, "needs certFile and keyFile: a client shows its certificate over TLS only");
+        }
     }
 
     private static RabbitMqOptions ReadBroker(string name, FileSection section)

@@ -16,4 +16,11 @@ internal sealed record ConfigurationReading(ScalerOptions? Options, IReadOnlyLis
         { Variable: { } variable } => variable,
         var part => $"line {part.Line}",
     };
+
+    /// <summary>An error found later at a key that is given: what it names cannot be used.</summary>
+    public ConfigurationFinding FindingAt(string path, string problem)
+    {
+        var part = Root?.Find(path.Split('.'));
+        return new ConfigurationFinding(path, part?.Line ?? 1, part?.Column ?? 1, problem) { Variable = part?.Variable };
+    }
 }

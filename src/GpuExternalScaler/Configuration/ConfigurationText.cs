@@ -67,8 +67,7 @@ internal static class ConfigurationText
     // The tables hold the keys of a section one after another.
     private static void WriteKeys<T>(TextWriter text, IReadOnlyList<FileKey<T>> keys, T options, ConfigurationReading reading, IReadOnlyList<string> above)
     {
-        var indent = new string(' ', 2 * above.Count);
-        string? section = null;
+        IReadOnlyList<string> open = [];
         foreach (var key in keys)
         {
             // An endpoint that is not configured has an interval all the same, but no use for it.
@@ -79,21 +78,19 @@ internal static class ConfigurationText
                 continue;
             }
 
-            var inner = indent;
-            if (key.Segments.Count > 1)
+            var sections = key.Segments.SkipLast(1).ToList();
+            var shared = sections.Zip(open).TakeWhile(static pair => pair.First == pair.Second).Count();
+            for (var depth = shared; depth < sections.Count; depth++)
             {
-                if (section != key.Segments[0])
-                {
-                    text.WriteLine($"{indent}{key.Segments[0]}:");
-                }
-
-                inner += "  ";
+                text.WriteLine($"{Indent(depth)}{sections[depth]}:");
             }
 
-            section = key.Segments.Count > 1 ? key.Segments[0] : null;
+            open = sections;
             var written = key.IsList ? $"[{string.Join(", ", values.Select(Quoted))}]" : Quoted(values[0]);
-            WriteLine(text, $"{inner}{key.Segments[^1]}: {written}", reading.OriginOf([.. above, .. key.Segments]));
+            WriteLine(text, $"{Indent(sections.Count)}{key.Segments[^1]}: {written}", reading.OriginOf([.. above, .. key.Segments]));
         }
+
+        string Indent(int depth) => new(' ', 2 * (above.Count + depth));
     }
 
     private static void WriteLine(TextWriter text, string line, string origin) => text.WriteLine($"{line.PadRight(OriginColumn)} # {origin}");

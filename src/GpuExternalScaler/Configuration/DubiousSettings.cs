@@ -16,6 +16,12 @@ internal static class DubiousSettings
             root.Warn(FileKeys.RabbitMqSection, "no connection is configured: every trigger will be refused");
         }
 
+        // A template that filled in nothing must not pass for TLS.
+        if (options.Tls is null && root.HasSectionOf(FileKeys.TlsCertFile))
+        {
+            root.Warn("listen.tls", "names no files: the gRPC port is served without TLS");
+        }
+
         if (options.ForgetAfter < SoonForgotten)
         {
             root.Warn("evaluation.forgetAfter", "below two of KEDA's default polling intervals (30s): workloads may be forgotten between two polls");

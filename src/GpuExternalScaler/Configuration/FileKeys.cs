@@ -14,6 +14,17 @@ internal static class FileKeys
     /// <summary>The section of policy keys for some workloads.</summary>
     public const string WorkloadsSection = "workloads";
 
+    /// <summary>The gRPC port's certificate.</summary>
+    public const string TlsCertFile = "listen.tls.certFile";
+
+    /// <summary>Its private key.</summary>
+    public const string TlsKeyFile = "listen.tls.keyFile";
+
+    /// <summary>The authorities of its clients.</summary>
+    public const string TlsClientCaFile = "listen.tls.clientCaFile";
+
+    private static readonly TlsOptions BlankTls = new("", "", null);
+
     // A placeholder while the key that holds the address is still to be read; it is required.
     private static readonly Uri NoUrl = new("amqp://not.configured.invalid");
     private static readonly RabbitMqAmqpOptions BlankAmqp = new() { Url = NoUrl };
@@ -21,8 +32,11 @@ internal static class FileKeys
     /// <summary>The keys of the server itself.</summary>
     public static IReadOnlyList<FileKey<ScalerOptions>> Server { get; } =
     [
-        Value("listen.grpc", SettingTypes.EndPoint, static o => o.Grpc, static (o, v) => o with { Grpc = v }, "where KEDA connects, without TLS", fixedAtStart: true),
+        Value("listen.grpc", SettingTypes.EndPoint, static o => o.Grpc, static (o, v) => o with { Grpc = v }, "where KEDA connects", fixedAtStart: true),
         Value("listen.http", SettingTypes.EndPoint, static o => o.Http, static (o, v) => o with { Http = v }, "probes and metrics", fixedAtStart: true),
+        Value(TlsCertFile, SettingTypes.Text, static o => o.Tls?.CertFile, static (o, v) => o.WithTls(t => t with { CertFile = v }), "TLS on the gRPC port: file with its certificate and the intermediate ones after it, PEM", fixedAtStart: true),
+        Value(TlsKeyFile, SettingTypes.Text, static o => o.Tls?.KeyFile, static (o, v) => o.WithTls(t => t with { KeyFile = v }), "file with the certificate's private key, PEM, not encrypted", fixedAtStart: true),
+        Value(TlsClientCaFile, SettingTypes.Text, static o => o.Tls?.ClientCaFile, static (o, v) => o.WithTls(t => t with { ClientCaFile = v }), "file with the authorities of clients, PEM; with it only clients with a certificate of theirs are let in", fixedAtStart: true),
         Value("limits.workloads", SettingTypes.Whole(1, 1_000_000), static o => o.MaximumWorkloads, static (o, v) => o with { MaximumWorkloads = v }, "most workloads at once", fixedAtStart: true),
         Value("limits.metadataBytes", SettingTypes.Whole(256, 1 << 20), static o => o.MaximumMetadataBytes, static (o, v) => o with { MaximumMetadataBytes = v }, "most bytes of keys and values in one trigger", fixedAtStart: true),
         Value("evaluation.interval", Duration(50, 60_000), static o => o.EvaluationInterval, static (o, v) => o with { EvaluationInterval = v }, "time between two evaluations of every workload"),
@@ -84,6 +98,9 @@ internal static class FileKeys
 
     private static SettingType<TimeSpan> Duration(double fromMilliseconds, double toMilliseconds) =>
         SettingTypes.Duration(TimeSpan.FromMilliseconds(fromMilliseconds), TimeSpan.FromMilliseconds(toMilliseconds));
+
+    private static ScalerOptions WithTls(this ScalerOptions options, Func<TlsOptions, TlsOptions> change) =>
+        options with { Tls = change(options.Tls ?? BlankTls) };
 
     private static RabbitMqOptions With(this RabbitMqOptions options, Func<RabbitMqConnectionOptions, RabbitMqConnectionOptions> change) =>
         options with { Connection = change(options.Connection) };

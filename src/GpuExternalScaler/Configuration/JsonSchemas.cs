@@ -30,6 +30,8 @@ internal static class JsonSchemas
     {
         var root = Section(FileKeys.Server, new ScalerOptions(), 0);
         var sections = root["properties"]!.AsObject();
+        sections["listen"]!["properties"]!["tls"]!["dependencies"] = Dependencies(
+            (FileKeys.TlsCertFile, [FileKeys.TlsKeyFile]), (FileKeys.TlsKeyFile, [FileKeys.TlsCertFile]), (FileKeys.TlsClientCaFile, [FileKeys.TlsCertFile, FileKeys.TlsKeyFile]));
         sections[FileKeys.RabbitMqSection] = new JsonObject
         {
             ["description"] = "named connections; a trigger can only name one of these",
@@ -112,13 +114,21 @@ internal static class JsonSchemas
         connection["anyOf"] = new JsonArray([.. FileKeys.RabbitMqEndpoints.Select(static name => Requires(name))]);
         foreach (var (one, other) in FileKeys.RabbitMqPairs)
         {
-            var (section, first, second) = (one.Split('.')[0], one.Split('.')[1], other.Split('.')[1]);
-            connection["properties"]![section]!["dependencies"] = new JsonObject { [first] = new JsonArray(second), [second] = new JsonArray(first) };
+            connection["properties"]![one.Split('.')[0]]!["dependencies"] = Dependencies((one, [other]), (other, [one]));
         }
 
         var (alternative, otherwise) = FileKeys.RabbitMqAlternatives;
         connection["properties"]![alternative.Split('.')[0]]!["oneOf"] = new JsonArray(Requires(alternative.Split('.')[1]), Requires(otherwise.Split('.')[1]));
         return connection;
+    }
+
+    // What needs which other keys of its section.
+    private static JsonObject Dependencies(params IEnumerable<(string Key, string[] Needs)> dependencies)
+    {
+        return new JsonObject(dependencies.Select(static pair => KeyValuePair.Create<string, JsonNode?>(
+            Name(pair.Key), new JsonArray([.. pair.Needs.Select(static need => (JsonNode)Name(need))]))));
+
+        static string Name(string path) => path.Split('.')[^1];
     }
 
     private static JsonObject Section<T>(IEnumerable<FileKey<T>> keys, T blank, int depth)

@@ -12,6 +12,9 @@ internal sealed record ScalerOptions
     /// <summary>Where probes and metrics listen, HTTP/1.1.</summary>
     public IPEndPoint Http { get; init; } = new(IPAddress.Any, 8080);
 
+    /// <summary>TLS on the gRPC port; null without.</summary>
+    public TlsOptions? Tls { get; init; }
+
     /// <summary>The RabbitMQ connections by name; a trigger can only name one of these.</summary>
     public IReadOnlyDictionary<string, RabbitMqOptions> RabbitMq { get; init; } = new Dictionary<string, RabbitMqOptions>(StringComparer.Ordinal);
 
@@ -64,6 +67,12 @@ internal sealed record RabbitMqOptions(RabbitMqConnectionOptions Connection, IRe
     private static bool Matches(ReadOnlySpan<char> pattern, ReadOnlySpan<char> text) =>
         System.IO.Enumeration.FileSystemName.MatchesSimpleExpression(pattern, text, ignoreCase: false);
 }
+
+/// <summary>The files of TLS on the gRPC port (K4), all PEM.</summary>
+/// <param name="CertFile">The server's certificate, and the intermediate ones after it.</param>
+/// <param name="KeyFile">Its private key.</param>
+/// <param name="ClientCaFile">Authorities whose clients are let in, and nobody else; null: certificates are not asked for.</param>
+internal sealed record TlsOptions(string CertFile, string KeyFile, string? ClientCaFile);
 
 /// <summary>How log lines are written.</summary>
 internal enum LogFormat

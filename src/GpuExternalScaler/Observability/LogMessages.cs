@@ -79,4 +79,22 @@ internal static partial class LogMessages
 
     [LoggerMessage(40, LogLevel.Error, "Following files by {Follower} failed")]
     public static partial void ReloadFailed(this ILogger logger, Exception exception, string follower);
+
+    [LoggerMessage(50, LogLevel.Information, "TLS on the gRPC port: the certificate expires {Expires:u}; client certificates: {ClientCertificates}")]
+    public static partial void ServingTls(this ILogger logger, DateTime expires, string clientCertificates);
+
+    [LoggerMessage(51, LogLevel.Information, "TLS on the gRPC port: {Keys} changed and holds for new connections; the certificate expires {Expires:u}")]
+    public static partial void TlsTakenOver(this ILogger logger, string keys, DateTime expires);
+
+    [LoggerMessage(52, LogLevel.Error, "TLS on the gRPC port: what changed is not taken over, and what was good stays in force: {Key}: {Problem}")]
+    public static partial void TlsNotTakenOver(this ILogger logger, string key, string problem);
+
+    [LoggerMessage(53, LogLevel.Information, "TLS on the gRPC port: the files hold what is in force again")]
+    public static partial void TlsAsBefore(this ILogger logger);
+
+    [LoggerMessage(54, LogLevel.Warning, "TLS on the gRPC port: {Key}: {Problem}")]
+    public static partial void TlsDoubt(this ILogger logger, string key, string problem);
+
+    [LoggerMessage(55, LogLevel.Warning, "TLS on the gRPC port: a client at {Address} was refused ({Reason}): {Explanation}")]
+    public static partial void TlsRefused(this ILogger logger, string address, string reason, string explanation);
 }

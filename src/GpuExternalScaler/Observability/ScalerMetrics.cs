@@ -23,6 +23,7 @@ internal sealed class ScalerMetrics : IDisposable
     private readonly Counter<long> _rpcs;
     private readonly Histogram<double> _rpcDuration;
     private readonly UpDownCounter<long> _openStreams;
+    private readonly Counter<long> _tlsRefused;
 
     public ScalerMetrics()
     {
@@ -35,6 +36,7 @@ internal sealed class ScalerMetrics : IDisposable
         _rpcDuration = _meter.CreateHistogram("gpu_scaler.grpc.request.duration", "s", "Time a unary RPC took inside the server.",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = RpcSeconds });
         _openStreams = _meter.CreateUpDownCounter<long>("gpu_scaler.grpc.open_streams", null, "Streaming RPCs open now.");
+        _tlsRefused = _meter.CreateCounter<long>("gpu_scaler.tls.refused", null, "Connections to the gRPC port that did not get through TLS, by reason.");
     }
 
     /// <summary>Notes a sweep.</summary>
@@ -69,6 +71,16 @@ internal sealed class ScalerMetrics : IDisposable
         }
     }
 
+    /// <summary>Notes a connection that did not get through TLS.</summary>
+    public void TlsRefused(string reason) => _tlsRefused.Add(1, new KeyValuePair<string, object?>("reason", reason));
+
+    /// <summary>Shows when the certificates of TLS expire, as long as the server runs.</summary>
+    public void ObserveCertificates(Func<(DateTimeOffset Server, DateTimeOffset? ClientAuthorities)> expire) => _meter.CreateObservableGauge(
+        "gpu_scaler.tls.certificate.expiry_timestamp",
+        () => Expiries(expire()),
+        "s",
+        "When the certificate of the gRPC port expires, and the first of the authorities of its clients, in Unix time.");
+
     /// <summary>The endpoint's name in labels and logs.</summary>
     public static string EndpointName(RabbitMqEndpoint endpoint) => endpoint switch
     {
@@ -82,4 +94,13 @@ internal sealed class ScalerMetrics : IDisposable
     };
 
     public void Dispose() => _meter.Dispose();
+
+    private static IEnumerable<Measurement<double>> Expiries((DateTimeOffset Server, DateTimeOffset? ClientAuthorities) expire)
+    {
+        yield return new(expire.Server.ToUnixTimeSeconds(), new KeyValuePair<string, object?>("file", "server"));
+        if (expire.ClientAuthorities is { } clientAuthorities)
+        {
+            yield return new(clientAuthorities.ToUnixTimeSeconds(), new KeyValuePair<string, object?>("file", "client_ca"));
+        }
+    }
 }

@@ -101,6 +101,8 @@ internal sealed class ConfigurationReload(
             options = key.Take(options, before.Options);
         }
 
+        options = options with { Tls = before.Options.Tls };
+
         var changes = ConfigurationChanges.Between(before.Options, options);
         var after = new ConfigurationSnapshot(options, BrokerConnections.Of(options, sources.Open, before.Brokers));
         configuration.Current = after;

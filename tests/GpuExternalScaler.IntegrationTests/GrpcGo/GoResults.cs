@@ -43,6 +43,20 @@ public sealed record GoCallOptions
     public IReadOnlyDictionary<string, string> Headers { get; init; } = new Dictionary<string, string>();
 }
 
+/// <summary>TLS as KEDA speaks it: files with the authorities to trust, and with a certificate to show and its key.</summary>
+/// <param name="Ca">KEDA's caCert; null: the system's authorities.</param>
+/// <param name="Cert">KEDA's tlsClientCert.</param>
+/// <param name="Key">KEDA's tlsClientKey.</param>
+/// <param name="ServerName">The name to find in the server's certificate; null: the host of the address, as in KEDA.</param>
+public sealed record GoTls(string? Ca, string? Cert = null, string? Key = null, string? ServerName = null)
+{
+    internal IEnumerable<string> Arguments()
+    {
+        (string Name, string? Value)[] flags = [("--ca", Ca), ("--cert", Cert), ("--key", Key), ("--server-name", ServerName)];
+        return ["--tls", .. flags.Where(static flag => flag.Value is not null).SelectMany(static flag => new[] { flag.Name, flag.Value! })];
+    }
+}
+
 public sealed record GoMetricSpec(string MetricName, long TargetSize, double TargetSizeFloat);
 
 public sealed record GoMetricValue(string MetricName, long MetricValue, double MetricValueFloat);

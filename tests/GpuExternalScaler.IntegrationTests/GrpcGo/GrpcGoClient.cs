@@ -9,7 +9,7 @@ namespace GpuExternalScaler.IntegrationTests.GrpcGo;
 /// describes its commands). Every method is one process and so one connection. Two addresses separated by a comma are
 /// balanced round robin.
 /// </summary>
-public sealed class GrpcGoClient(string address)
+public sealed class GrpcGoClient(string address, GoTls? tls = null)
 {
     private const string ProgramVariable = "GPU_SCALER_TEST_GRPC_CLIENT";
 
@@ -172,8 +172,11 @@ public sealed class GrpcGoClient(string address)
             start.ArgumentList.Add(argument);
         }
 
-        start.ArgumentList.Add("--address");
-        start.ArgumentList.Add(Address);
+        foreach (var argument in (string[])["--address", Address, .. tls?.Arguments() ?? []])
+        {
+            start.ArgumentList.Add(argument);
+        }
+
         return start;
     }
 }

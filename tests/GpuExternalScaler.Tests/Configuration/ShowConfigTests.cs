@@ -83,6 +83,28 @@ public sealed class ShowConfigTests : IDisposable
     }
 
     [Fact]
+    public async Task A_section_within_a_section_is_shown_as_one()
+    {
+        await File.WriteAllTextAsync(_file.FullName, "listen: { tls: { clientCaFile: /tls/ca.crt, certFile: /tls/tls.crt } }");
+        _environment["GPU_EXTERNAL_SCALER__LISTEN__TLS__KEYFILE"] = "/tls/tls.key";
+
+        var (_, output, _) = await ShowAsync(null);
+
+        output.Should().StartWith(
+            """
+            listen:
+              grpc: "0.0.0.0:9090"                                   # built-in
+              http: "0.0.0.0:8080"                                   # built-in
+              tls:
+                certFile: "/tls/tls.crt"                             # line 1
+                keyFile: "/tls/tls.key"                              # GPU_EXTERNAL_SCALER__LISTEN__TLS__KEYFILE
+                clientCaFile: "/tls/ca.crt"                          # line 1
+            limits:
+
+            """);
+    }
+
+    [Fact]
     public async Task A_variable_is_named_as_where_a_value_comes_from()
     {
         _environment["GPU_EXTERNAL_SCALER__RABBITMQ__MAIN__MANAGEMENT__PASSWORDFILE"] = "/elsewhere/password";
