@@ -50,7 +50,7 @@ internal static class ScalerServer
         var callers = new CallerLimits(options);
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options, callers));
 
-        AddScaler(builder.Services, options, time ?? TimeProvider.System);
+        AddScaler(builder.Services, options, origin, time ?? TimeProvider.System);
         if (origin is not null)
         {
             AddReload(builder.Services, origin);
@@ -112,11 +112,11 @@ internal static class ScalerServer
         kestrel.Listen(options.Http, static listen => listen.Protocols = HttpProtocols.Http1);
     }
 
-    private static void AddScaler(IServiceCollection services, ScalerOptions options, TimeProvider time)
+    private static void AddScaler(IServiceCollection services, ScalerOptions options, ConfigurationOrigin? origin, TimeProvider time)
     {
         services.AddSingleton(_ => new MonotonicClock(time));
         services.AddSingleton(provider => new CurrentConfiguration(
-            new ConfigurationSnapshot(options, BrokerConnections.Of(options, provider.GetRequiredService<SourceFactory>().Open))));
+            new ConfigurationSnapshot(options, BrokerConnections.Of(options, provider.GetRequiredService<SourceFactory>().Open), origin?.Reading)));
         services.AddSingleton<ScalerMetrics>();
         services.AddSingleton<SweepJournal>();
         services.AddSingleton(static provider => new SourceFactory(provider.GetRequiredService<MonotonicClock>(), provider.GetRequiredService<SweepJournal>().Note));
@@ -138,6 +138,7 @@ internal static class ScalerServer
             },
             provider.GetRequiredService<ILogger<MetricsPage>>()));
 
+        services.AddSingleton<ConfigurationPage>();
         services.AddHostedService<ReloadLoop>();
 
         services.AddSingleton<MetadataWarnings>();
@@ -188,6 +189,7 @@ internal static class ScalerServer
         {
             endpoints.MapGet("/healthz", static (HttpContext context, ServerHealth health) => Probe(context, health.IsLive));
             endpoints.MapGet("/readyz", static (HttpContext context, ServerHealth health) => Probe(context, health.IsReady));
+            endpoints.MapGet(ConfigurationPage.Path, static (HttpContext context, ConfigurationPage page) => page.WriteAsync(context));
             endpoints.MapGet("/metrics", static (HttpContext context, MetricsPage page) => page.WriteAsync(context));
         }));
 

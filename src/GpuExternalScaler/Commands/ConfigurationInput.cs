@@ -26,15 +26,14 @@ internal static class ConfigurationInput
         (await OpenAsync(file, environment, findings, cancellation)).Reading;
 
     /// <summary>The same with what a later reading of the file is compared with.</summary>
-    public static async Task<(ConfigurationReading? Reading, ConfigurationOrigin Origin)> OpenAsync(
+    public static async Task<ConfigurationOrigin> OpenAsync(
         FileInfo file, IReadOnlyCollection<KeyValuePair<string, string>> environment, TextWriter findings, CancellationToken cancellation)
     {
         var content = await FileContent.ReadAsync(file.FullName, ConfigurationFile.LargestBytes, cancellation);
-        var origin = new ConfigurationOrigin(file.FullName, environment, content);
         if (content.Problem is { } problem)
         {
             await findings.WriteLineAsync($"{file}: cannot be read ({problem})");
-            return (null, origin);
+            return new ConfigurationOrigin(file.FullName, environment, content, Reading: null);
         }
 
         var reading = ConfigurationFile.Read(content.Text, environment);
@@ -43,7 +42,7 @@ internal static class ConfigurationInput
             await WriteAsync(file, finding, findings);
         }
 
-        return (reading, origin);
+        return new ConfigurationOrigin(file.FullName, environment, content, reading);
     }
 
     /// <summary>Tells a finding, with the name of the file that it is in.</summary>

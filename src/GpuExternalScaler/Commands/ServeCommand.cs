@@ -18,8 +18,8 @@ internal static class ServeCommand
     /// <summary>Reads the file and serves. Exit code 2 for a file that is missing or wrong, with every error on stderr.</summary>
     public static async Task<int> RunAsync(FileInfo file, CancellationToken cancellation)
     {
-        var (reading, origin) = await ConfigurationInput.OpenAsync(file, ConfigurationInput.Environment(), Console.Error, cancellation);
-        if (reading is not { Options: { } options })
+        var origin = await ConfigurationInput.OpenAsync(file, ConfigurationInput.Environment(), Console.Error, cancellation);
+        if (origin.Reading is not { Options: { } options } reading)
         {
             return ExitCode.InvalidInput;
         }

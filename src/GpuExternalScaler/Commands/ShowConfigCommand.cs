@@ -8,6 +8,7 @@ namespace GpuExternalScaler.Commands;
 /// <summary><c>show-config</c>: what is in force, and where it comes from.</summary>
 internal static class ShowConfigCommand
 {
+    private static readonly TimeSpan AskTimeout = TimeSpan.FromSeconds(10);
     private static readonly string[] QueueKeys = [TriggerKeys.Queue, TriggerKeys.Queue + "FromEnv", TriggerKeys.QueueRegex, TriggerKeys.QueueRegex + "FromEnv"];
 
     /// <summary>The command.</summary>
@@ -26,15 +27,25 @@ internal static class ShowConfigCommand
             AllowMultipleArgumentsPerToken = true,
             DefaultValueFactory = static _ => [],
         };
-        var command = new Command("show-config", "Show the configuration in force, and where each value comes from. Secrets are never shown: only the files that hold them.") { file, workload, metadata };
+        var url = new Option<Uri?>("--url")
+        {
+            Description = "Ask a server that runs, at its HTTP address such as http://localhost:8080, instead of reading a file.",
+            CustomParser = ReadUrl,
+        };
+        var command = new Command("show-config", "Show the configuration in force, and where each value comes from. Secrets are never shown: only the files that hold them.") { file, workload, metadata, url };
         command.Validators.Add(result =>
         {
             if (result.GetResult(metadata) is { Implicit: false } && result.GetResult(workload) is null)
             {
                 result.AddError("--metadata needs --workload");
             }
+
+            if (result.GetResult(url) is not null && (result.GetResult(file) is { Implicit: false } || result.GetResult(metadata) is { Implicit: false }))
+            {
+                result.AddError("--url asks a server, which has its own file and knows what triggers say: leave out --config and --metadata");
+            }
         });
-        command.SetAction((result, cancellation) => RunAsync(
+        command.SetAction((result, cancellation) => result.GetValue(url) is { } server ? AskAsync(server, result.GetValue(workload), Console.Out, Console.Error, cancellation) : RunAsync(
             result.GetValue(file)!,
             result.GetValue(workload),
             result.GetValue(metadata)!,
@@ -93,6 +104,42 @@ internal static class ShowConfigCommand
 
         await output.WriteAsync(text.ToString());
         return ExitCode.Done;
+    }
+
+    /// <summary>Shows what a server says.</summary>
+    private static async Task<int> AskAsync(Uri server, (string Namespace, string Name)? workload, TextWriter output, TextWriter error, CancellationToken cancellation)
+    {
+        var query = workload is var (@namespace, name) ? $"?{ConfigurationPage.Workload}={@namespace}/{name}" : "";
+        using var client = new HttpClient { Timeout = AskTimeout };
+        try
+        {
+            using var response = await client.GetAsync(new Uri(server, ConfigurationPage.Path + query), cancellation);
+            var text = await response.Content.ReadAsStringAsync(cancellation);
+            if (response.IsSuccessStatusCode)
+            {
+                await output.WriteAsync(text);
+                return ExitCode.Done;
+            }
+
+            await error.WriteLineAsync($"{server}: HTTP {(int)response.StatusCode}: {text.Split('\n')[0]}");
+        }
+        catch (Exception exception) when (exception is HttpRequestException or TaskCanceledException && !cancellation.IsCancellationRequested)
+        {
+            await error.WriteLineAsync($"{server}: {exception.Message}");
+        }
+
+        return ExitCode.Failed;
+    }
+
+    private static Uri? ReadUrl(ArgumentResult result)
+    {
+        if (Uri.TryCreate(result.Tokens[0].Value, UriKind.Absolute, out var url) && url.Scheme is "http" or "https" && url.UserInfo.Length == 0)
+        {
+            return url;
+        }
+
+        result.AddError("--url must be http:// or https:// with host and port, without credentials");
+        return null;
     }
 
     private static string? WhyNoConnection(TriggerMetadata trigger, ScalerOptions options)

@@ -8,17 +8,19 @@ internal static class ConfigurationText
     private const int OriginColumn = 56;
 
     /// <summary>A whole configuration: text that reads as the same one.</summary>
-    public static void Write(TextWriter text, ConfigurationReading reading)
+    public static void Write(TextWriter text, ConfigurationReading reading) => Write(text, reading, reading.Options!);
+
+    /// <summary>The same of a server that runs, where some keys wait for the next start.</summary>
+    public static void Write(TextWriter text, ConfigurationReading reading, ScalerOptions options)
     {
-        var options = reading.Options!;
-        WriteKeys(text, FileKeys.Server, options, reading, []);
+        WriteKeys(text, FileKeys.Server, options, reading.Options!, reading, []);
         if (options.RabbitMq.Count > 0)
         {
             text.WriteLine(FileKeys.RabbitMqSection + ":");
             foreach (var (name, connection) in options.RabbitMq)
             {
                 text.WriteLine($"  {Quoted(name)}:");
-                WriteKeys(text, FileKeys.RabbitMq, connection, reading, [FileKeys.RabbitMqSection, name]);
+                WriteKeys(text, FileKeys.RabbitMq, connection, connection, reading, [FileKeys.RabbitMqSection, name]);
             }
         }
 
@@ -65,7 +67,7 @@ internal static class ConfigurationText
     }
 
     // The tables hold the keys of a section one after another.
-    private static void WriteKeys<T>(TextWriter text, IReadOnlyList<FileKey<T>> keys, T options, ConfigurationReading reading, IReadOnlyList<string> above)
+    private static void WriteKeys<T>(TextWriter text, IReadOnlyList<FileKey<T>> keys, T options, T read, ConfigurationReading reading, IReadOnlyList<string> above)
     {
         IReadOnlyList<string> open = [];
         foreach (var key in keys)
@@ -87,7 +89,9 @@ internal static class ConfigurationText
 
             open = sections;
             var written = key.IsList ? $"[{string.Join(", ", values.Select(Quoted))}]" : Quoted(values[0]);
-            WriteLine(text, $"{Indent(sections.Count)}{key.Segments[^1]}: {written}", reading.OriginOf([.. above, .. key.Segments]));
+            WriteLine(text, $"{Indent(sections.Count)}{key.Segments[^1]}: {written}", key.IsSame(options, read)
+                ? reading.OriginOf([.. above, .. key.Segments])
+                : $"since the start; {reading.OriginOf([.. above, .. key.Segments])} waits for the next");
         }
 
         string Indent(int depth) => new(' ', 2 * (above.Count + depth));

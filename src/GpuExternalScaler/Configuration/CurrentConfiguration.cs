@@ -3,7 +3,10 @@ using GpuExternalScaler.Evaluation;
 namespace GpuExternalScaler.Configuration;
 
 /// <summary>A configuration with the connections it names: what one piece of work goes by. Immutable.</summary>
-internal sealed record ConfigurationSnapshot(ScalerOptions Options, BrokerConnections Brokers);
+/// <param name="Options">What is in force.</param>
+/// <param name="Brokers">The connections.</param>
+/// <param name="Reading">What it was read from, to say where a value comes from; null when it was made and not read.</param>
+internal sealed record ConfigurationSnapshot(ScalerOptions Options, BrokerConnections Brokers, ConfigurationReading? Reading = null);
 
 /// <summary>
 /// The configuration in force: one snapshot behind one reference, so that whoever reads it sees one whole configuration.

@@ -9,7 +9,8 @@ namespace GpuExternalScaler.Reload;
 /// <param name="Path">The file.</param>
 /// <param name="Environment">The environment's variables, which lie over every version of the file.</param>
 /// <param name="Content">What the file held at the start.</param>
-internal sealed record ConfigurationOrigin(string Path, IReadOnlyCollection<KeyValuePair<string, string>> Environment, FileContent Content);
+/// <param name="Reading">What came of reading it.</param>
+internal sealed record ConfigurationOrigin(string Path, IReadOnlyCollection<KeyValuePair<string, string>> Environment, FileContent Content, ConfigurationReading? Reading);
 
 /// <summary>
 /// Follows the operator's file: a good one is swapped in whole, a bad one leaves the last good one in force and says what is
@@ -59,7 +60,7 @@ internal sealed class ConfigurationReload(
         else
         {
             Tell(reading.Findings);
-            Apply(options, ReloadStatus.HashOf(content.Bytes.Span));
+            Apply(reading, options, ReloadStatus.HashOf(content.Bytes.Span));
         }
     }
 
@@ -92,7 +93,7 @@ internal sealed class ConfigurationReload(
         _told = [.. findings];
     }
 
-    private void Apply(ScalerOptions options, long hash)
+    private void Apply(ConfigurationReading reading, ScalerOptions options, long hash)
     {
         var before = configuration.Current;
         foreach (var key in FileKeys.Server.Where(key => key.IsFixedAtStart && !key.IsSame(before.Options, options)))
@@ -104,7 +105,7 @@ internal sealed class ConfigurationReload(
         options = options with { Tls = before.Options.Tls };
 
         var changes = ConfigurationChanges.Between(before.Options, options);
-        var after = new ConfigurationSnapshot(options, BrokerConnections.Of(options, sources.Open, before.Brokers));
+        var after = new ConfigurationSnapshot(options, BrokerConnections.Of(options, sources.Open, before.Brokers), reading);
         configuration.Current = after;
         runner.Follow();
         threshold.Level = options.LogLevel;

@@ -53,7 +53,7 @@ public sealed class RabbitMqBroker : IAsyncDisposable
 
     /// <summary>Tagged management, with empty permissions: the least that can read (T6).</summary>
     public const string ScalerUser = "scaler";
-    public const string ScalerPassword = "scaler-password";
+    public const string ScalerPassword = "s3cret-of-the-scaler";
 
     // A start takes some four seconds on an idle machine with two cores.
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(90);

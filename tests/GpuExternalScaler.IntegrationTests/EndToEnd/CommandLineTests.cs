@@ -23,6 +23,9 @@ public sealed class CommandLineTests
     [InlineData("serve", "--conf", "x")]
     [InlineData("serve", "--config")]
     [InlineData("demo", "--speed", "fast")]
+    [InlineData("show-config", "--url", "localhost:8080")]
+    [InlineData("show-config", "--url", "http://u:s3cret@localhost:8080")]
+    [InlineData("show-config", "--url", "http://localhost:8080", "--config", "x")]
     public async Task Wrong_usage_is_2(params string[] arguments)
     {
         var exit = await ScalerProcess.RunAsync(arguments);

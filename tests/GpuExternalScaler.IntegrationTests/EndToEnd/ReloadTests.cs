@@ -248,6 +248,12 @@ public sealed class ReloadTests(SharedBroker3 shared) : IAsyncLifetime
         await SeesAsync("gpu_scaler_workloads", 1);
         await scaler.WaitForLogAsync("no longer evaluated for the configuration's sake: its ScaledObject asks");
 
+        // The operator can ask where each value comes from.
+        var shown = await ScalerProcess.RunAsync(["show-config", "--url", $"http://{scaler.HttpAddress}", "--workload", "genai/workers"]);
+        shown.Code.Should().Be(0, shown.Error);
+        shown.Output.Should().MatchRegex("saturationThreshold: 0.35 +# workloads entry 'genai/workers', line").And.MatchRegex("coldStart: 1m30s +# trigger");
+        shown.Output.Should().MatchRegex("interval: 100ms +# line").And.NotContain(RabbitMqBroker.ScalerPassword);
+
         // One that says the very same is the same workload from the beginning.
         scaler.Reconfigure(Settings($"workloads: {{ genai/same: {{ queue: {_queue} }} }}"));
         await SeesAsync("gpu_scaler_workload_shadow", 1, "scaled_object=\"same\"");

@@ -1,19 +1,17 @@
-using System.Runtime.InteropServices;
 using GpuExternalScaler.IntegrationTests.GrpcGo;
 using GpuExternalScaler.IntegrationTests.Servers;
+using GpuExternalScaler.Tests.Reload;
 using GpuExternalScaler.Tests.Tls;
 
 namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 
-/// <summary>
-/// The files of TLS in a folder as Kubernetes mounts a Secret: each a link into <c>..data</c>, itself a link that is
-/// swapped from one folder to the next.
-/// </summary>
+/// <summary>The files of TLS in a folder as Kubernetes mounts a Secret.</summary>
 internal sealed class TlsFiles : IDisposable
 {
     private readonly TemporaryFolder _folder = new("tls");
-    private int _versions;
-    private string? _current;
+    private readonly MountedFolder _mount;
+
+    public TlsFiles() => _mount = new MountedFolder(_folder.Path);
 
     public string CertFile => Path.Combine(_folder.Path, "tls.crt");
 
@@ -38,29 +36,7 @@ internal sealed class TlsFiles : IDisposable
     /// <summary>Mounts new content in one step.</summary>
     public void Mount(string certificate, string key, string clientCa = "")
     {
-        var version = _folder.CreateFolder($"..2026_11_22_{++_versions}");
-        foreach (var (name, content) in ((string, string)[])[("tls.crt", certificate), ("tls.key", key), ("ca.crt", clientCa)])
-        {
-            File.WriteAllText(Path.Combine(version, name), content);
-            if (_versions == 1)
-            {
-                File.CreateSymbolicLink(Path.Combine(_folder.Path, name), Path.Combine("..data", name));
-            }
-        }
-
-        var next = Path.Combine(_folder.Path, "..data_tmp");
-        File.CreateSymbolicLink(next, Path.GetFileName(version));
-        if (Rename(next, Path.Combine(_folder.Path, "..data")) != 0)
-        {
-            throw new IOException($"The link could not be swapped: {Marshal.GetLastPInvokeErrorMessage()}");
-        }
-
-        if (_current is { } previous)
-        {
-            Directory.Delete(previous, recursive: true);
-        }
-
-        _current = version;
+        _mount.Swap(("tls.crt", certificate), ("tls.key", key), ("ca.crt", clientCa));
     }
 
     public void Mount(TestCertificate certificate, TestAuthority? clients = null) => Mount(certificate.Pem, certificate.Key, clients?.Pem ?? "");
@@ -83,7 +59,4 @@ internal sealed class TlsFiles : IDisposable
     public void Dispose() => _folder.Dispose();
 
     // File.Move refuses to move a link to a folder.
-    [DllImport("libc", EntryPoint = "rename", SetLastError = true, BestFitMapping = false, ThrowOnUnmappableChar = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static extern int Rename([MarshalAs(UnmanagedType.LPStr)] string from, [MarshalAs(UnmanagedType.LPStr)] string to);
 }

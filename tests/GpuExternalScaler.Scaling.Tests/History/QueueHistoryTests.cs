@@ -38,6 +38,23 @@ public class QueueHistoryTests
         worst.Should().BeLessThan(0.25);
     }
 
+    [Fact]
+    public void Another_concurrency_makes_the_service_time_be_measured_anew_and_nothing_else()
+    {
+        var work = new Work(2);
+        work.Run(120, 5, 2);
+        var arrivals = work.History.ArrivalsPerSecond;
+        work.History.MeasuredServiceTimeSeconds.Should().BeApproximately(2, 0.3);
+
+        work.Policy = ScalingPolicy.Default with { Concurrency = 4 };
+        work.Run(2, 5, 2);
+        work.History.MeasuredServiceTimeSeconds.Should().BeNull("it was measured in other slots");
+        work.History.ArrivalsPerSecond.Should().BeApproximately(arrivals!.Value, 1);
+
+        work.Run(120, 5, 2);
+        work.History.MeasuredServiceTimeSeconds.Should().BeApproximately(2, 0.3);
+    }
+
     [Theory]
     [InlineData(10)]
     [InlineData(60)]
@@ -286,6 +303,8 @@ public class QueueHistoryTests
 
         public double ServiceTime { get; set; } = serviceTime;
 
+        public ScalingPolicy Policy { get; set; } = ScalingPolicy.Default;
+
         public QueueHistory History { get; } = new();
 
         public long Extra { get; set; }
@@ -314,12 +333,12 @@ public class QueueHistoryTests
                 }
 
                 var at = Start + TimeSpan.FromSeconds(_now);
-                History.AddGauges(at, _busyUntil.Count, 0, 0, ScalingPolicy.Default, MaximumGap);
+                History.AddGauges(at, _busyUntil.Count, 0, 0, Policy, MaximumGap);
                 if (_now >= _nextCounters)
                 {
                     _nextCounters = _now + counterInterval;
-                    History.AddCounters(new CounterSample(at, Queues, _busyUntil.Count + Extra, _completed + ExtraCompleted, _published, null), ScalingPolicy.Default);
-                    History.RenewServiceTime(ScalingPolicy.Default);
+                    History.AddCounters(new CounterSample(at, Queues, _busyUntil.Count + Extra, _completed + ExtraCompleted, _published, null), Policy);
+                    History.RenewServiceTime(Policy);
                 }
 
                 if (History.MeasuredServiceTimeSeconds is { } measured)

@@ -77,6 +77,67 @@ public sealed class WorkloadRegistryTests
         _registry.All.Should().OnlyContain(workload => workload.Caller.Equals(after));
     }
 
+    [Fact]
+    public void A_workload_of_the_configuration_is_there_until_its_ScaledObject_asks()
+    {
+        var shadow = _registry.KeepShadows(Snapshot("genai/a: { queue: images }")).Begun.Should().ContainSingle().Subject;
+        _registry.Count.Should().Be(1);
+        _registry.KeepShadows(Snapshot("genai/a: { queue: images }")).Begun.Should().BeEmpty("it is there already");
+        _registry.TryForget(shadow, DateTimeOffset.MaxValue).Should().BeFalse("nobody need ask about it");
+
+        // The same queue with another policy is another trigger.
+        var trigger = TriggerMetadata.Parse("genai", "a", [new("queue", "images"), new("coldStart", "5s")], out _)!;
+        _registry.TryRegister(trigger, out var asked, Keda).Should().BeTrue();
+
+        _registry.KeepShadows(Snapshot("genai/a: { queue: images }")).Ended.Should().Equal(shadow);
+        _registry.All.Should().Equal(asked!);
+        _registry.TryForget(asked!, DateTimeOffset.MaxValue).Should().BeTrue();
+        _registry.KeepShadows(Snapshot("genai/a: { queue: images }")).Begun.Should().ContainSingle("its ScaledObject is gone");
+    }
+
+    [Fact]
+    public void A_ScaledObject_that_says_the_same_takes_the_workload_over()
+    {
+        var shadow = _registry.KeepShadows(Snapshot("genai/a: { queue: images }")).Begun[0];
+        _registry.TryRegister(Trigger("a"), out var asked, Keda).Should().BeTrue();
+        asked.Should().BeSameAs(shadow);
+
+        _registry.KeepShadows(Snapshot("genai/a: { queue: images }")).Ended.Should().Equal(shadow);
+        shadow.IsShadow.Should().BeFalse();
+        _registry.All.Should().Equal(shadow);
+        Register("others", Keda, 10).Should().Be(9, "it counts for who asks");
+    }
+
+    [Fact]
+    public void What_the_configuration_names_no_more_is_gone_and_what_it_names_anew_is_another()
+    {
+        var shadow = _registry.KeepShadows(Snapshot("genai/a: { queue: images }")).Begun[0];
+
+        var (begun, ended) = _registry.KeepShadows(Snapshot("genai/a: { queue: videos }"));
+        ended.Should().Equal(shadow);
+        begun.Should().ContainSingle().Which.Trigger.Queues.Names.Should().Equal("videos");
+
+        _registry.KeepShadows(Snapshot("genai/a: { share: 0.5 }")).Ended.Should().Equal(begun);
+        _registry.Count.Should().Be(0);
+    }
+
+    [Fact]
+    public void Callers_take_no_places_from_the_configuration()
+    {
+        var shadows = _registry.KeepShadows(Snapshot("genai/a: { queue: images }\n  genai/b: { queue: images }")).Begun;
+
+        Register("flood", Flood, 1000).Should().Be(8);
+        Register("honest", Keda, 10).Should().Be(4);
+        _registry.All.Should().Contain(shadows);
+    }
+
+    private static ConfigurationSnapshot Snapshot(string workloads)
+    {
+        var options = ConfigurationFile.Parse($"limits: {{ workloads: 10 }}\nrabbitmq: {{ main: {{ metrics: {{ dns: \"a:1\" }} }} }}\nworkloads:\n  {workloads}", out var errors);
+        errors.Should().BeEmpty();
+        return new ConfigurationSnapshot(options!, BrokerConnections.Of(options!, new SourceFactory(new MonotonicClock(TimeProvider.System), static _ => { }).Open));
+    }
+
     private static TriggerMetadata Trigger(string name) =>
         TriggerMetadata.Parse("genai", name, [new("queue", "images")], out _)!;
 
