@@ -55,6 +55,7 @@ internal static class ScalerServer
         {
             AddReload(builder.Services, origin);
         }
+
         AddTls(builder.Services, options, tls);
         var app = builder.Build();
         MapGrpc(app, callers);

@@ -6,6 +6,8 @@ namespace GpuExternalScaler.Reload;
 /// <summary>What differs between two configurations, by key, for a log line.</summary>
 internal static class ConfigurationChanges
 {
+    private const int LongestText = 120;
+
     /// <summary>Every key that differs, with both values: <c>defaults.coldStart (1m to 90s)</c>. Secrets are only said to have changed.</summary>
     public static IReadOnlyList<string> Between(ScalerOptions before, ScalerOptions after) =>
     [
@@ -29,9 +31,9 @@ internal static class ConfigurationChanges
                 : changes(path, one, other);
         });
 
-    private static string Added<T>(T value) => value is string text ? $"added: {text}" : "added";
+    private static string Added<T>(T value) => value is string text ? $"added: {OneLine(text)}" : "added";
 
-    private static IEnumerable<string> OfTexts(string path, string before, string after) => before == after ? [] : [$"{path} ({before} to {after})"];
+    private static IEnumerable<string> OfTexts(string path, string before, string after) => before == after ? [] : [$"{path} ({OneLine(before)} to {OneLine(after)})"];
 
     private static Dictionary<string, string> ByKey(IEnumerable<PolicySetting> settings) =>
         settings.ToDictionary(static setting => setting.Key.Name, static setting => setting.Key.Show(setting.Key.Apply(ScalingPolicy.Default, setting.Text)), StringComparer.Ordinal);
@@ -50,7 +52,11 @@ internal static class ConfigurationChanges
     private static Dictionary<string, WorkloadEntry> ByPattern(PolicyRules rules) =>
         rules.Workloads.ToDictionary(static entry => entry.Pattern.ToString(), StringComparer.Ordinal);
 
-    private static string Text(IReadOnlyList<string> shown) => shown.Count == 0 ? "nothing" : string.Join(", ", shown);
+    private static string Text(IReadOnlyList<string> shown) => shown.Count == 0 ? "nothing" : OneLine(string.Join(", ", shown));
+
+    // YAML can write any character, and a list of a thousand.
+    private static string OneLine(string text) =>
+        string.Concat(text.Take(LongestText).Select(static c => char.IsControl(c) ? '?' : c)) + (text.Length > LongestText ? "…" : "");
 
     private static string Below(string above, string name) => above.Length == 0 ? name : above + "." + name;
 }

@@ -32,7 +32,8 @@ internal sealed class ConfigurationReload(
     private const int MostChanges = 40;
 
     private readonly SettlingFiles _file = new([origin.Path], ConfigurationFile.LargestBytes, [origin.Content]);
-    private HashSet<ConfigurationFinding> _told = [];
+    private HashSet<ConfigurationFinding> _told = [.. origin.Reading?.Findings ?? []];
+    private HashSet<string> _waiting = [];
 
     /// <inheritdoc/>
     public async Task LookAsync(CancellationToken cancellation)
@@ -53,7 +54,7 @@ internal sealed class ConfigurationReload(
         {
             Refuse([.. reading.Errors]);
         }
-        else if (reading.Root is { Entries.Count: 0 })
+        else if (YamlTree.Parse(content.Text, []) is { Entries.Count: 0 })
         {
             Refuse([new ConfigurationFinding("", 1, 1, "is empty: an edit that was not finished would take every connection away")]);
         }
@@ -96,13 +97,7 @@ internal sealed class ConfigurationReload(
     private void Apply(ConfigurationReading reading, ScalerOptions options, long hash)
     {
         var before = configuration.Current;
-        foreach (var key in FileKeys.Server.Where(key => key.IsFixedAtStart && !key.IsSame(before.Options, options)))
-        {
-            logger.NeedsRestart(key.Path);
-            options = key.Take(options, before.Options);
-        }
-
-        options = options with { Tls = before.Options.Tls };
+        options = KeepWhatIsFixedAtStart(options, before.Options);
 
         var changes = ConfigurationChanges.Between(before.Options, options);
         var after = new ConfigurationSnapshot(options, BrokerConnections.Of(options, sources.Open, before.Brokers), reading);
@@ -114,6 +109,25 @@ internal sealed class ConfigurationReload(
             ReloadStatus.TextOf(hash),
             changes.Count == 0 ? "nothing" : string.Join(", ", changes.Take(MostChanges)) + (changes.Count > MostChanges ? $" and {changes.Count - MostChanges} more" : ""));
         TellOfTheDisconnected(before.Brokers, after.Brokers);
+    }
+
+    private ScalerOptions KeepWhatIsFixedAtStart(ScalerOptions options, ScalerOptions running)
+    {
+        var waiting = FileKeys.Server.Where(key => key.IsFixedAtStart && !key.IsSame(running, options)).ToList();
+        foreach (var key in waiting)
+        {
+            if (!_waiting.Contains(key.Path))
+            {
+                logger.NeedsRestart(key.Path);
+            }
+
+            options = key.Take(options, running);
+        }
+
+        _waiting = [.. waiting.Select(static key => key.Path)];
+
+        // Of what is not set there is nothing to take.
+        return options with { Tls = running.Tls };
     }
 
     private void TellOfTheDisconnected(BrokerConnections before, BrokerConnections after)
