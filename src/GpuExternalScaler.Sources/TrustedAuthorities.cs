@@ -8,6 +8,8 @@ namespace GpuExternalScaler.Sources;
 /// <summary>The authorities of an operator's CA file, trusted instead of the system's.</summary>
 internal static class TrustedAuthorities
 {
+    private const string ServerUsage = "1.3.6.1.5.5.7.3.1";
+
     /// <summary>The certificates in PEM text; null if there is none or they cannot be read.</summary>
     public static X509Certificate2Collection? Parse(byte[] pem)
     {
@@ -30,8 +32,12 @@ internal static class TrustedAuthorities
         {
             TrustMode = X509ChainTrustMode.CustomRootTrust,
             RevocationMode = X509RevocationMode.NoCheck,
+
+            // An intermediate certificate that was not sent is named by whoever answered, and nobody has verified him yet.
+            DisableCertificateDownloads = true,
         };
         policy.CustomTrustStore.AddRange(trusted);
+        policy.ApplicationPolicy.Add(new Oid(ServerUsage));
         return policy;
     }
 

@@ -60,7 +60,7 @@ internal static class ScalerServer
         var app = builder.Build();
         MapGrpc(app, callers);
         MapHttp(app);
-        Announce(app, options);
+        Announce(app, options, callers);
         return app;
     }
 
@@ -200,11 +200,20 @@ internal static class ScalerServer
         return context.Response.WriteAsync(healthy ? "ok\n" : "not yet\n");
     }
 
-    private static void Announce(WebApplication app, ScalerOptions options)
+    private static void Announce(WebApplication app, ScalerOptions options, CallerLimits callers)
     {
         // Made now, so that nothing measured from here on is lost.
         app.Services.GetRequiredService<MetricsPage>();
         var logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("GpuExternalScaler");
+        var metrics = app.Services.GetRequiredService<ScalerMetrics>();
+        callers.OnRefused = (address, reason, isNew) =>
+        {
+            metrics.ConnectionRefused(reason);
+            if (isNew)
+            {
+                logger.ConnectionsRefused(address.ToString(), reason == "all" ? $"there are {CallerLimits.MostConnections} in all" : $"there are {CallerLimits.ConnectionsPerCaller} of this address");
+            }
+        };
         app.Lifetime.ApplicationStarted.Register(() =>
         {
             var addresses = app.Urls.ToArray();

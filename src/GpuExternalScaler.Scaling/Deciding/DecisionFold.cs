@@ -151,7 +151,7 @@ public static class DecisionFold
         };
     }
 
-    private static void BeginRecovery(WorkloadState state, bool afterOutage)
+    internal static void BeginRecovery(WorkloadState state, bool afterOutage)
     {
         state.FreshSince = null;
         if (!state.HasAnswer)

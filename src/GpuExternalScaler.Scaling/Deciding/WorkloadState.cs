@@ -17,6 +17,12 @@ public sealed class WorkloadState
     /// <summary>What has been seen of the queues; outlives the workload.</summary>
     public QueueHistory History { get; }
 
+    /// <summary>
+    /// Notes that nobody is answered for a while, as in an outage: afterwards the answer is not below the one before until
+    /// readings were fresh for long enough.
+    /// </summary>
+    public void Interrupt() => DecisionFold.BeginRecovery(this, afterOutage: true);
+
     /// <summary>Whether there ever was an answer.</summary>
     internal bool HasAnswer { get; set; }
 

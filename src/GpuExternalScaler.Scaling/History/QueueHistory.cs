@@ -134,18 +134,16 @@ public sealed class QueueHistory
             _counts.Clear();
         }
 
+        if (policy.Concurrency != _concurrency)
+        {
+            ForgetSlots(busy);
+            _concurrency = policy.Concurrency;
+        }
+
         AddWaiting(at, waiting, maximumGap);
         if (at <= _lastGaugeAt)
         {
             return;
-        }
-
-        if (policy.Concurrency != _concurrency)
-        {
-            // Busy slots are others than before: W is learned anew.
-            MeasuredServiceTimeSeconds = _concurrency == 0 ? MeasuredServiceTimeSeconds : null;
-            _measurableSince = Math.Max(_measurableSince, _concurrency == 0 ? 0 : at.UtcTicks);
-            _concurrency = policy.Concurrency;
         }
 
         if (_lastGaugeAt == default || at - _lastGaugeAt > maximumGap)
@@ -176,6 +174,21 @@ public sealed class QueueHistory
         }
 
         _busy.Add(point);
+    }
+
+    /// <summary>Busy slots are others than before: their average begins with those of now, and W is learned anew.</summary>
+    private void ForgetSlots(long busy)
+    {
+        if (_concurrency == 0 || _lastGaugeAt == default)
+        {
+            return;
+        }
+
+        MeasuredServiceTimeSeconds = null;
+        _measurableSince = Math.Max(_measurableSince, _lastGaugeAt.UtcTicks + 1);
+        _lastBusy = busy;
+        _busy.Clear();
+        _busy.Add(new BusyPoint(_lastGaugeAt.UtcTicks, _busyIntegral, busy));
     }
 
     /// <summary>

@@ -35,7 +35,7 @@ internal sealed class ConfigurationPage(CurrentConfiguration configuration, Work
         ConfigurationText.Write(text, reading, snapshot.Options);
         if (workload is not null)
         {
-            WritePolicies(text, workload, snapshot.Options.Policies);
+            WritePolicies(text, workload, reading.Options!.Policies);
         }
 
         return context.Response.WriteAsync(text.ToString());

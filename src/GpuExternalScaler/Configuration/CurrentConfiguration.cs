@@ -16,11 +16,18 @@ internal sealed class CurrentConfiguration(ConfigurationSnapshot start)
 {
     private volatile ConfigurationSnapshot _current = start;
 
+    /// <summary>Raised after another snapshot has come into force, on the thread that brought it.</summary>
+    public event EventHandler? Changed;
+
     /// <summary>The snapshot.</summary>
     public ConfigurationSnapshot Current
     {
         get => _current;
-        set => _current = value;
+        set
+        {
+            _current = value;
+            Changed?.Invoke(this, EventArgs.Empty);
+        }
     }
 
     /// <summary>The options of the snapshot, for work that needs no connections.</summary>

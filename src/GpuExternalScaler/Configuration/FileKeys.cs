@@ -68,7 +68,7 @@ internal static class FileKeys
         List("vhosts", SettingTypes.Text, static o => o.Connection.Vhosts, static (o, v) => o.With(c => c with { Vhosts = v }), "virtual hosts to read; all without it"),
 
         // Without the key everybody may: nobody who writes a list of none means that.
-        List("namespaces", SettingTypes.Text, static o => o.Namespaces, static (o, v) => o with { Namespaces = v }, "namespaces whose triggers may use the connection, * matching any characters; all without it", mayBeEmpty: false),
+        List("namespaces", SettingTypes.Namespaces, static o => o.Namespaces, static (o, v) => o with { Namespaces = v }, "namespaces whose triggers may use the connection, * matching any characters; all without it", mayBeEmpty: false),
     ];
 
     /// <summary>Sections of a RabbitMQ connection of which it needs one.</summary>

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using GpuExternalScaler.Rpc;
 using GpuExternalScaler.Scaling.Policy;
 
@@ -74,14 +75,25 @@ internal sealed class EffectivePolicy(ScalingPolicy policy, IReadOnlyDictionary<
 internal sealed class PolicyRules
 {
     private readonly Dictionary<string, WorkloadEntry> _named;
-    private readonly WorkloadEntry[] _patterns;
+    private readonly Dictionary<string, List<WorkloadEntry>> _ofNamespace = [];
+    private readonly List<WorkloadEntry> _ofMany = [];
 
     public PolicyRules(IReadOnlyList<PolicySetting> defaults, IReadOnlyList<WorkloadEntry> workloads)
     {
         Defaults = defaults;
         Workloads = workloads;
         _named = workloads.Where(static entry => entry.Pattern.IsFullName).ToDictionary(static entry => entry.Pattern.ToString(), StringComparer.Ordinal);
-        _patterns = [.. workloads.Where(static entry => !entry.Pattern.IsFullName).OrderBy(static entry => entry.Pattern.Literals)];
+        foreach (var entry in workloads.Where(static entry => !entry.Pattern.IsFullName).OrderBy(static entry => entry.Pattern.Literals))
+        {
+            if (entry.Pattern.IsForOneNamespace)
+            {
+                (CollectionsMarshal.GetValueRefOrAddDefault(_ofNamespace, entry.Pattern.Namespace, out _) ??= []).Add(entry);
+            }
+            else
+            {
+                _ofMany.Add(entry);
+            }
+        }
     }
 
     /// <summary>No rules: triggers and built-in defaults alone.</summary>
@@ -111,12 +123,10 @@ internal sealed class PolicyRules
             Lay(PolicyKeys.All[key], text, PolicyOrigin.Trigger);
         }
 
-        foreach (var entry in _patterns)
+        var matching = _ofMany.Concat(_ofNamespace.GetValueOrDefault(@namespace) ?? []).Where(entry => entry.Pattern.Matches(@namespace, name));
+        foreach (var entry in matching.OrderBy(static entry => entry.Pattern.Literals))
         {
-            if (entry.Pattern.Matches(@namespace, name))
-            {
-                LayEntry(entry);
-            }
+            LayEntry(entry);
         }
 
         if (_named.TryGetValue($"{@namespace}/{name}", out var named))

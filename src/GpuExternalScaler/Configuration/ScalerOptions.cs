@@ -55,7 +55,7 @@ internal sealed record ScalerOptions
 internal sealed record RabbitMqOptions(RabbitMqConnectionOptions Connection, IReadOnlyList<string> Namespaces)
 {
     /// <summary>Whether triggers of a namespace may use the connection.</summary>
-    public bool Allows(string @namespace) => Namespaces.Count == 0 || Namespaces.Any(pattern => Matches(pattern, @namespace));
+    public bool Allows(string @namespace) => Namespaces.Count == 0 || Namespaces.Any(pattern => WorkloadPattern.IsMatch(pattern, @namespace));
 
     /// <summary>Whether it is reached and read as another is, whoever may use it.</summary>
     public bool IsSameConnectionAs(RabbitMqOptions other)
@@ -63,9 +63,6 @@ internal sealed record RabbitMqOptions(RabbitMqConnectionOptions Connection, IRe
         var (one, two) = (this with { Namespaces = [] }, other with { Namespaces = [] });
         return FileKeys.RabbitMq.All(key => key.IsSame(one, two));
     }
-
-    private static bool Matches(ReadOnlySpan<char> pattern, ReadOnlySpan<char> text) =>
-        System.IO.Enumeration.FileSystemName.MatchesSimpleExpression(pattern, text, ignoreCase: false);
 }
 
 /// <summary>The files of TLS on the gRPC port (K4), all PEM.</summary>

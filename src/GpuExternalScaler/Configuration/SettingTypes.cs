@@ -37,6 +37,14 @@ internal static class SettingTypes
         static () => new JsonObject { ["type"] = "string", ["minLength"] = 1 },
         static () => new JsonObject { ["type"] = "string" });
 
+    /// <summary>Namespaces of Kubernetes: a name, or several by a star.</summary>
+    public static SettingType<string> Namespaces { get; } = new(
+        "a namespace, with * for any characters",
+        static (string text, out string value) => WorkloadPattern.IsPart(value = text),
+        static value => value,
+        static () => new JsonObject { ["type"] = "string", ["pattern"] = "^[a-z0-9.*-]+$" },
+        static () => new JsonObject { ["type"] = "string" });
+
     /// <summary>An address and a port to listen on.</summary>
     public static SettingType<IPEndPoint> EndPoint { get; } = new(
         "an address and a port, such as 0.0.0.0:9090",

@@ -8,16 +8,18 @@ namespace GpuExternalScaler.Configuration;
 /// </summary>
 internal sealed record WorkloadPattern
 {
-    private readonly bool _isForOneNamespace;
 
     private WorkloadPattern(string @namespace, string name)
     {
         Namespace = @namespace;
         Name = name;
-        _isForOneNamespace = !@namespace.Contains('*', StringComparison.Ordinal);
+        IsForOneNamespace = !@namespace.Contains('*', StringComparison.Ordinal);
         Literals = (@namespace + name).Count(static c => c != '*');
         IsFullName = Literals == @namespace.Length + name.Length;
     }
+
+    /// <summary>Whether the part before the slash has no star.</summary>
+    public bool IsForOneNamespace { get; }
 
     /// <summary>The part before the slash.</summary>
     public string Namespace { get; }
@@ -51,7 +53,7 @@ internal sealed record WorkloadPattern
     public string? Overlap(WorkloadPattern other)
     {
         // Thousands of entries for a namespace each are compared pair by pair.
-        if (_isForOneNamespace && other._isForOneNamespace && Namespace != other.Namespace)
+        if (IsForOneNamespace && other.IsForOneNamespace && Namespace != other.Namespace)
         {
             return null;
         }
@@ -62,12 +64,12 @@ internal sealed record WorkloadPattern
     /// <inheritdoc/>
     public override string ToString() => $"{Namespace}/{Name}";
 
-    // What Kubernetes allows in names, and the star.
-    private static bool IsPart(string text) =>
+    /// <summary>Whether a text is what Kubernetes allows in names, and stars.</summary>
+    public static bool IsPart(string text) =>
         text.Length is > 0 and <= 253 && text.All(static c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c is '-' or '.' or '*');
 
-    // Greedy, going back to the last star only: linear but for the worst of patterns, which the operator wrote.
-    private static bool IsMatch(string pattern, string text)
+    /// <summary>Whether a text matches a pattern. Greedy, going back to the last star only: linear but for the worst of patterns, which the operator wrote.</summary>
+    public static bool IsMatch(string pattern, string text)
     {
         var (p, t, star, resume) = (0, 0, -1, 0);
         while (t < text.Length)

@@ -4,40 +4,10 @@ using GpuExternalScaler.Sources.RabbitMq;
 namespace GpuExternalScaler.Evaluation;
 
 /// <summary>A configured broker with its source.</summary>
-internal sealed class BrokerConnection(RabbitMqOptions options, RabbitMqSource source, RabbitMqSource? before = null)
+internal sealed record BrokerConnection(RabbitMqOptions Options, RabbitMqSource Source)
 {
-    private RabbitMqSource? _before = before;
-
-    /// <summary>How it is reached, and who may use it.</summary>
-    public RabbitMqOptions Options { get; } = options;
-
-    /// <summary>Who reads it.</summary>
-    public RabbitMqSource Source { get; } = source;
-
     /// <summary>The operator's name for it.</summary>
     public string Name => Options.Connection.Name;
-
-    /// <summary>
-    /// Whose readings count: those of the source before an edit until the present one has some of its own. They grow old
-    /// meanwhile, as any do that are not renewed; a change of configuration is no outage.
-    /// </summary>
-    public RabbitMqSource InUse
-    {
-        get
-        {
-            if (_before is { } before)
-            {
-                if (!Source.Current.HasSwept)
-                {
-                    return before;
-                }
-
-                _before = null;
-            }
-
-            return Source;
-        }
-    }
 }
 
 /// <summary>Why a trigger has no connection.</summary>
@@ -81,9 +51,9 @@ internal sealed class BrokerConnections
     /// <param name="before">The connections of the configuration before.</param>
     public static BrokerConnections Of(ScalerOptions options, Func<RabbitMqConnectionOptions, RabbitMqSource> open, BrokerConnections? before = null) =>
         new(options.RabbitMq.Values.Select(broker =>
-            before?._byName.GetValueOrDefault(broker.Connection.Name) is not { } known ? new BrokerConnection(broker, open(broker.Connection))
-                : known.Options.IsSameConnectionAs(broker) ? new BrokerConnection(broker, known.Source, known.InUse)
-                : new BrokerConnection(broker, open(broker.Connection), known.InUse)));
+            before?._byName.GetValueOrDefault(broker.Connection.Name) is { } known && known.Options.IsSameConnectionAs(broker)
+                ? new BrokerConnection(broker, known.Source)
+                : new BrokerConnection(broker, open(broker.Connection))));
 
     /// <summary>The connection a trigger means.</summary>
     public BrokerConnection? Find(string? name, string @namespace, out ConnectionRefusal refusal)

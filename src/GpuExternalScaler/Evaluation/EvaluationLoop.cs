@@ -18,6 +18,7 @@ internal sealed class EvaluationLoop(
 {
     private readonly HistoryShelf _histories = new(configuration.Options.MaximumWorkloads);
     private readonly LiveWatch _watch = new();
+    private static readonly TimeSpan Soon = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan AskedRecently = TimeSpan.FromMinutes(2);
     // Real time whatever the clock: it is the processor's that is budgeted.
     private readonly MatchingBudget _matching = new(TimeProvider.System);
@@ -26,6 +27,7 @@ internal sealed class EvaluationLoop(
     private QueueReading[] _buffer = new QueueReading[16];
     private DateTimeOffset _sharesAt;
     private DateTimeOffset _expiredAt;
+    private int _withoutPlace;
     private long _lastTickTicks;
     private long _lastTickDuration;
 
@@ -36,7 +38,8 @@ internal sealed class EvaluationLoop(
     public TimeSpan LastTickDuration => new(Interlocked.Read(ref _lastTickDuration));
 
     /// <summary>Evaluates every workload once.</summary>
-    public void Tick()
+    /// <returns>The configuration it went by.</returns>
+    public ConfigurationSnapshot Tick()
     {
         var now = clock.Now;
         var snapshot = configuration.Current;
@@ -85,28 +88,37 @@ internal sealed class EvaluationLoop(
 
         Interlocked.Exchange(ref _lastTickDuration, (clock.Now - now).Ticks);
         Interlocked.Exchange(ref _lastTickTicks, now.UtcTicks);
+        return snapshot;
     }
 
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        var interval = configuration.Options.EvaluationInterval;
-        using var timer = new PeriodicTimer(interval, clock.TimeProvider);
+        using var timer = new PeriodicTimer(configuration.Options.EvaluationInterval, clock.TimeProvider);
+        void TickSoon(object? sender, EventArgs e) => timer.Period = Soon;
+        configuration.Changed += TickSoon;
         try
         {
             do
             {
-                Tick();
-                if (configuration.Options.EvaluationInterval is var wanted && wanted != interval)
+                // Decisions are valid for as long as the interval says by which they were made.
+                ConfigurationSnapshot snapshot;
+                do
                 {
-                    timer.Period = interval = wanted;
+                    snapshot = Tick();
+                    timer.Period = snapshot.Options.EvaluationInterval;
                 }
+                while (!ReferenceEquals(snapshot, configuration.Current));
             }
             while (await timer.WaitForNextTickAsync(stoppingToken));
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
             // Being stopped is no failure, and must not end the host like one.
+        }
+        finally
+        {
+            configuration.Changed -= TickSoon;
         }
     }
 
@@ -115,15 +127,15 @@ internal sealed class EvaluationLoop(
         workload.Follow(snapshot);
         if (workload.Connection is not { } connection)
         {
-            // The RPC says why; what was decided before runs out.
+            // Whoever asks is told why. KEDA and the HPA forget meanwhile, as in an outage.
+            workload.Evaluation?.State.Interrupt();
             return;
         }
 
         var policy = workload.Policy;
         var evaluation = workload.Evaluation ??= Begin(workload, now);
-        var source = connection.InUse;
-        evaluation.Queues.ReadFrom(source);
-        var readings = source.Current;
+        evaluation.MoveTo(connection.Source, _matching);
+        var readings = evaluation.Queues.Source.Current;
         var queues = new WorkloadSnapshot
         {
             Queues = evaluation.Queues.Read(readings, _matching, ref _buffer),
@@ -132,7 +144,8 @@ internal sealed class EvaluationLoop(
         };
         var decision = DecisionFold.Step(evaluation.State, queues, policy, now);
         var troubled = decision.IsDecided ? null : evaluation.Queues.NameAt(Math.Max(0, decision.TroubledQueue), readings);
-        var fault = (troubled is { } queue ? readings.FaultOf(queue) : null) ?? connection.Source.Current.Fault ?? (evaluation.Queues is { IsPattern: true, Slots.Length: 0 } ? readings.ListFault : null);
+        var newest = connection.Source.Current;
+        var fault = (troubled is { } queue ? newest.FaultOf(queue) : null) ?? newest.Fault ?? (evaluation.Queues is { IsPattern: true, Slots.Length: 0 } ? newest.ListFault : null);
         workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + snapshot.Options.DecisionValidFor, fault), clock.Now);
         _watch.Note(workload, queues, in decision, readings);
         LogChange(workload, evaluation, decision, now);
@@ -144,12 +157,18 @@ internal sealed class EvaluationLoop(
         var state = new WorkloadState(_histories.Take(key));
         _histories.Put(key, state.History, now);
         logger.WorkloadRegistered(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId, workload.Connection!.Name);
-        return new WorkloadEvaluation(key, state, new QueueBinding(workload.Trigger.Queues, workload.Trigger.Vhost));
+        return new WorkloadEvaluation(key, state, new QueueBinding(workload.Trigger.Queues, workload.Trigger.Vhost, workload.Connection.Source));
     }
 
     private void FollowShadows(ConfigurationSnapshot snapshot, DateTimeOffset now)
     {
-        var (begun, ended) = registry.KeepShadows(snapshot);
+        var (begun, ended, withoutPlace) = registry.KeepShadows(snapshot);
+        if (withoutPlace > 0 && _withoutPlace == 0)
+        {
+            logger.ShadowsWithoutPlace(withoutPlace, registry.Limit);
+        }
+
+        _withoutPlace = withoutPlace;
         foreach (var workload in begun)
         {
             logger.ShadowBegins(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId);
@@ -175,6 +194,8 @@ internal sealed class EvaluationLoop(
     {
         if (workload.Evaluation is { } evaluation)
         {
+            // Of the policy and the connection that it has now.
+            evaluation.Key = workload.Connection is null ? evaluation.Key : KeyOf(workload);
             _histories.Put(evaluation.Key, evaluation.State.History, now);
         }
     }
@@ -240,7 +261,7 @@ internal sealed class EvaluationLoop(
     }
 
     private static bool IsBound(WorkloadEvaluation evaluation, BrokerConnection connection) =>
-        evaluation.Queues.IsBoundTo(connection.Source, connection.Source.Current);
+        ReferenceEquals(evaluation.Queues.Source, connection.Source) && evaluation.Queues.IsBoundTo(connection.Source.Current);
 
     private void LogChange(Workload workload, WorkloadEvaluation evaluation, in ScalingDecision decision, DateTimeOffset now)
     {
@@ -273,5 +294,5 @@ internal sealed class EvaluationLoop(
     }
 
     private static HistoryKey KeyOf(Workload workload) =>
-        new(workload.Connection!.Name, workload.Trigger.Vhost, workload.Trigger.Queues.Canonical);
+        new(workload.Connection!.Name, workload.Trigger.Vhost, workload.Trigger.Queues.Canonical, workload.Policy.Concurrency);
 }

@@ -25,7 +25,7 @@ internal sealed class LiveWatch
         _brokers = brokers;
         _sources = brokers.All
             .Where(static connection => connection.Options.Connection.Amqp is not null)
-            .ToDictionary(static connection => connection.Source, connection => _sources.GetValueOrDefault(connection.Source) ?? new Notes(connection.Source.Interest));
+            .ToDictionary(static connection => connection.Source, connection => _sources.GetValueOrDefault(connection.Source) ?? new Notes(connection.Source));
     }
 
     /// <summary>Notes those queues of a workload just decided that are worth watching.</summary>
@@ -67,9 +67,8 @@ internal sealed class LiveWatch
             }
 
             // Slots of another generation are looked up again at the next evaluation.
-            var source = connection.InUse;
-            var readings = source.Current;
-            ReadOnlySpan<int> slots = evaluation.Queues.IsBoundTo(source, readings) ? evaluation.Queues.Slots : [];
+            var readings = evaluation.Queues.Source.Current;
+            ReadOnlySpan<int> slots = evaluation.Queues.IsBoundTo(readings) ? evaluation.Queues.Slots : [];
             var holdFor = workload.Policy.HoldFor;
             for (var i = 0; i < slots.Length; i++)
             {
@@ -113,7 +112,7 @@ internal sealed class LiveWatch
     private static bool IsDeletedOfPattern(bool isPattern, in QueueReading queue) => isPattern && queue.Presence == QueuePresence.Absent;
 
     /// <summary>What is noted for one broker.</summary>
-    private sealed class Notes(QueueInterest interest)
+    private sealed class Notes(RabbitMqSource source)
     {
         private readonly SlotMarks _watched = new();
         private readonly SlotMarks _wanted = new();
@@ -123,13 +122,13 @@ internal sealed class LiveWatch
         {
             if (IsNew(_watched, queues, index, readings) && queues.NameAt(index, readings) is { } queue)
             {
-                interest.Watch(in queue);
+                source.Interest.Watch(in queue);
             }
         }
 
         public void Publish()
         {
-            interest.PublishWatch();
+            source.Interest.PublishWatch();
             _watched.Clear();
         }
 
@@ -143,14 +142,14 @@ internal sealed class LiveWatch
 
         public void PublishWanted()
         {
-            interest.Wanted = _names;
+            source.Interest.Wanted = _names;
             _names = new HashSet<QueueName>(_names.Count);
             _wanted.Clear();
         }
 
-        // A queue without a slot is always new.
-        private static bool IsNew(SlotMarks marks, QueueBinding queues, int index, BrokerReadings readings) =>
-            index >= queues.Slots.Length || queues.Slots[index] is not (>= 0 and var slot) || marks.IsNew(slot, readings.Generation);
+        // A queue without a slot is always new, and so is one in a slot of another source, before an edit of the connection.
+        private bool IsNew(SlotMarks marks, QueueBinding queues, int index, BrokerReadings readings) =>
+            !ReferenceEquals(queues.Source, source) || index >= queues.Slots.Length || queues.Slots[index] is not (>= 0 and var slot) || marks.IsNew(slot, readings.Generation);
     }
 }
 

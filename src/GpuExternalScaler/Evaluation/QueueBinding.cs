@@ -23,7 +23,8 @@ internal sealed class QueueBinding
     private readonly string _vhost;
     private readonly int[] _named;
     private readonly List<int> _matched = [];
-    private RabbitMqSource? _source;
+    private Dictionary<QueueName, (QueueKind Kind, bool IsSingleActive)>? _facts;
+    private QueueBinding? _before;
     private Regex? _pattern;
     private TimeSpan _patternTime;
     private int _generation = -1;
@@ -32,12 +33,25 @@ internal sealed class QueueBinding
     private int _slowMatches;
     private bool _scannedOnce;
 
-    public QueueBinding(QueueSelector selector, string vhost)
+    /// <param name="selector">Which queues.</param>
+    /// <param name="vhost">Their virtual host.</param>
+    /// <param name="source">Who reads them.</param>
+    public QueueBinding(QueueSelector selector, string vhost, RabbitMqSource source)
     {
+        Source = source;
         _selector = selector;
         _vhost = vhost;
         _named = new int[selector.Names.Count];
         Array.Fill(_named, -1);
+    }
+
+    /// <summary>The same queues as another binding's, of another source.</summary>
+    public QueueBinding(QueueBinding before, RabbitMqSource source)
+        : this(before._selector, before._vhost, source)
+    {
+        _before = before;
+        _pattern = before._pattern;
+        Version = before.Version + 1;
     }
 
     /// <summary>Whether the queues are found by a pattern.</summary>
@@ -52,8 +66,11 @@ internal sealed class QueueBinding
     /// <summary>The slots in use, for finding out who shares a queue; -1 for a name without one.</summary>
     public ReadOnlySpan<int> Slots => IsPattern ? CollectionsMarshal.AsSpan(_matched) : _named;
 
-    /// <summary>Whether the slots are those of a source's readings.</summary>
-    public bool IsBoundTo(RabbitMqSource source, BrokerReadings readings) => ReferenceEquals(_source, source) && readings.Generation == _generation;
+    /// <summary>Who reads the queues.</summary>
+    public RabbitMqSource Source { get; }
+
+    /// <summary>Whether the slots are those of these readings of its source.</summary>
+    public bool IsBoundTo(BrokerReadings readings) => readings.Generation == _generation;
 
     /// <summary>The name of the queue whose reading stands at an index of what <see cref="Read"/> returned; null for none.</summary>
     public QueueName? NameAt(int index, BrokerReadings readings)
@@ -64,15 +81,52 @@ internal sealed class QueueBinding
             : new QueueName(_vhost, _selector.Names[index]);
     }
 
-    /// <summary>Says which source is read from now on; slots of another one are void.</summary>
-    public void ReadFrom(RabbitMqSource source)
+    /// <summary>
+    /// Whether its source can say by now of each queue what the one before knew: that it is there or not, and of what kind it
+    /// is. From the first part of a sweep, missing queues would look like idle ones.
+    /// </summary>
+    public bool CanReplaceWhatWasBefore(MatchingBudget budget)
     {
-        if (_source is not null && !ReferenceEquals(_source, source))
+        var other = _before!;
+        var (readings, before) = (Source.Current, other.Source.Current);
+        Rebind(readings, budget);
+        if (!other.IsBoundTo(before) || (IsPattern && (IsRefused || !_scannedOnce)))
         {
-            _generation = -1;
+            return false;
         }
 
-        _source = source;
+        for (var i = 0; i < other.Slots.Length; i++)
+        {
+            var queue = other.NameAt(i, before)!.Value;
+            var known = other.Slots[i] < 0 ? before.NeverSeenReading(_vhost) : before[other.Slots[i]];
+            var now = readings.Read(queue.Vhost, queue.Name);
+            if ((known.Presence != QueuePresence.Unobserved && now.Presence == QueuePresence.Unobserved) ||
+                (known.Kind != QueueKind.Unknown && now is { Kind: QueueKind.Unknown, Presence: QueuePresence.Present }))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>
+    /// Takes the place of what was before, and keeps what that knew of the queues for good, for as long as its own source
+    /// cannot tell: a stream has no backlog whoever reads it.
+    /// </summary>
+    public void Replace()
+    {
+        var other = _before!;
+        var before = other.Source.Current;
+        _before = null;
+        _facts = other._facts;
+        for (var i = 0; other.IsBoundTo(before) && i < other.Slots.Length; i++)
+        {
+            if (other.Slots[i] >= 0 && before[other.Slots[i]] is { Kind: not QueueKind.Unknown } known)
+            {
+                (_facts ??= [])[before.Names[other.Slots[i]]] = (known.Kind, known.IsSingleActive);
+            }
+        }
     }
 
     /// <summary>Fills in the newest readings: one for each queue, in an order that only grows at its end.</summary>
@@ -95,6 +149,10 @@ internal sealed class QueueBinding
         for (var i = 0; i < slots.Length; i++)
         {
             buffer[i] = slots[i] < 0 ? readings.NeverSeenReading(_vhost) : readings[slots[i]];
+            if (_facts is not null && slots[i] >= 0 && buffer[i].Kind == QueueKind.Unknown && _facts.TryGetValue(readings.Names[slots[i]], out var fact))
+            {
+                buffer[i] = buffer[i] with { Kind = fact.Kind, IsSingleActive = fact.IsSingleActive };
+            }
         }
 
         if (slots.Length > 0)
@@ -156,6 +214,16 @@ internal sealed class QueueBinding
                 continue;
             }
 
+            if (_before?.VerdictOn(names[_scanned]) is { } verdict)
+            {
+                if (verdict)
+                {
+                    _matched.Add(_scanned);
+                }
+
+                continue;
+            }
+
             if (IsRefused || budget.IsSpent)
             {
                 return false;
@@ -184,6 +252,13 @@ internal sealed class QueueBinding
         _scannedOnce = true;
         ForgetPatternTime();
         return true;
+    }
+
+    /// <summary>Whether the pattern matches a name; null for one that it was not held against. Who reads the queue is no matter.</summary>
+    private bool? VerdictOn(QueueName queue)
+    {
+        var readings = Source.Current;
+        return IsBoundTo(readings) && readings.TryFindSlot(queue.Vhost, queue.Name, out var slot) && slot < _scanned ? _matched.BinarySearch(slot) >= 0 : null;
     }
 
     private void ForgetPatternTime() => (_patternTime, _slowMatches) = (TimeSpan.Zero, 0);

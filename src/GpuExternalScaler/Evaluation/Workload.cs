@@ -60,7 +60,8 @@ internal sealed class Workload
         Labels = LabelSet.Of(("namespace", Key.Namespace), ("scaled_object", Key.Name), ("trigger", Key.TriggerId));
         Trigger = trigger;
         _snapshot = snapshot;
-        (_policy, _connection) = Resolve(trigger, snapshot);
+        _policy = PolicyOf(trigger, snapshot);
+        _connection = ConnectionOf(trigger, snapshot);
     }
 
     public WorkloadKey Key { get; }
@@ -111,9 +112,13 @@ internal sealed class Workload
             return;
         }
 
+        if (!ReferenceEquals(_snapshot.Options.Policies, snapshot.Options.Policies))
+        {
+            Volatile.Write(ref _policy, PolicyOf(Trigger, snapshot));
+        }
+
         _snapshot = snapshot;
-        var (policy, connection) = Resolve(Trigger, snapshot);
-        Volatile.Write(ref _policy, policy);
+        var connection = ConnectionOf(Trigger, snapshot);
         Volatile.Write(ref _connection, connection);
         if (connection is null)
         {
@@ -161,9 +166,11 @@ internal sealed class Workload
 
     private void WakeStreams() => Interlocked.Exchange(ref _activityChanged, NewSignal()).TrySetResult();
 
-    private static (ScalingPolicy Policy, BrokerConnection? Connection) Resolve(TriggerMetadata trigger, ConfigurationSnapshot snapshot) =>
-        (snapshot.Options.Policies.Resolve(trigger.Namespace, trigger.Name, trigger.Policy).Policy,
-            snapshot.Brokers.Find(trigger.Connection, trigger.Namespace, out _));
+    private static ScalingPolicy PolicyOf(TriggerMetadata trigger, ConfigurationSnapshot snapshot) =>
+        snapshot.Options.Policies.Resolve(trigger.Namespace, trigger.Name, trigger.Policy).Policy;
+
+    private static BrokerConnection? ConnectionOf(TriggerMetadata trigger, ConfigurationSnapshot snapshot) =>
+        snapshot.Brokers.Find(trigger.Connection, trigger.Namespace, out _);
 
     // Streams continue on the pool: a hundred of them must not run on the evaluation loop.
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -1,18 +1,21 @@
 using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Sources.RabbitMq;
 
 namespace GpuExternalScaler.Evaluation;
 
 /// <summary>What the evaluation loop keeps for a workload.</summary>
 internal sealed class WorkloadEvaluation(HistoryKey key, WorkloadState state, QueueBinding queues)
 {
+    private QueueBinding? _next;
+
     /// <summary>Where its history is remembered.</summary>
-    public HistoryKey Key { get; } = key;
+    public HistoryKey Key { get; set; } = key;
 
     /// <summary>The fold's state.</summary>
     public WorkloadState State { get; } = state;
 
     /// <summary>Its queues.</summary>
-    public QueueBinding Queues { get; } = queues;
+    public QueueBinding Queues { get; private set; } = queues;
 
     /// <summary>Decisions made so far.</summary>
     public long Decisions { get; set; }
@@ -22,4 +25,29 @@ internal sealed class WorkloadEvaluation(HistoryKey key, WorkloadState state, Qu
 
     /// <summary>Sum of the shares of all workloads on the queue with the largest such sum; above 1 is a mistake.</summary>
     public double QueueShares { get; set; }
+
+    /// <summary>
+    /// Moves on to the source of an edited connection, once that can say what the one before knew, or when nothing of that is
+    /// believed any more. Until then the readings from before count and grow old: an edit is no outage.
+    /// </summary>
+    public void MoveTo(RabbitMqSource source, MatchingBudget budget)
+    {
+        if (ReferenceEquals(Queues.Source, source))
+        {
+            _next = null;
+            return;
+        }
+
+        if (!ReferenceEquals(_next?.Source, source))
+        {
+            _next = new QueueBinding(Queues, source);
+        }
+
+        if (_next.CanReplaceWhatWasBefore(budget) || (LoggedReason?.IsUndecided() == true && source.Current.HasSwept))
+        {
+            _next.Replace();
+            Queues = _next;
+            _next = null;
+        }
+    }
 }

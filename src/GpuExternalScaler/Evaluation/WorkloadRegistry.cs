@@ -108,15 +108,19 @@ internal sealed class WorkloadRegistry(CurrentConfiguration configuration, Monot
     /// Has the workloads evaluated whose queues the configuration names, each until its ScaledObject asks: from then on the
     /// trigger alone says what it is about. To be called every few seconds.
     /// </summary>
-    /// <returns>The shadows that began, and those that ended because the configuration no longer names them or somebody asks.</returns>
-    public (IReadOnlyList<Workload> Begun, IReadOnlyList<Workload> Ended) KeepShadows(ConfigurationSnapshot snapshot)
+    /// <returns>
+    /// The shadows that began, those that ended because the configuration no longer names them or somebody asks, and how many
+    /// found no place.
+    /// </returns>
+    public (IReadOnlyList<Workload> Begun, IReadOnlyList<Workload> Ended, int WithoutPlace) KeepShadows(ConfigurationSnapshot snapshot)
     {
         var wanted = snapshot.Options.Policies.Shadows;
         if (wanted.Count == 0 && !_hasShadows)
         {
-            return ([], []);
+            return ([], [], 0);
         }
 
+        var withoutPlace = 0;
         List<Workload> begun = [];
         List<Workload> ended = [];
         lock (_gate)
@@ -135,7 +139,16 @@ internal sealed class WorkloadRegistry(CurrentConfiguration configuration, Monot
 
             foreach (var (key, trigger) in keys)
             {
-                if (_count < configuration.Options.MaximumWorkloads && !_workloads.ContainsKey(key))
+                if (_workloads.ContainsKey(key))
+                {
+                    continue;
+                }
+
+                if (_count >= configuration.Options.MaximumWorkloads)
+                {
+                    withoutPlace++;
+                }
+                else
                 {
                     var workload = new Workload(trigger, snapshot) { IsShadow = true };
                     _workloads[key] = workload;
@@ -147,7 +160,7 @@ internal sealed class WorkloadRegistry(CurrentConfiguration configuration, Monot
             _hasShadows = keys.Count > 0;
         }
 
-        return (begun, ended);
+        return (begun, ended, withoutPlace);
     }
 
     /// <summary>
@@ -156,6 +169,18 @@ internal sealed class WorkloadRegistry(CurrentConfiguration configuration, Monot
     /// </summary>
     private bool MakeRoom(IPAddress newcomer)
     {
+        // Who asks comes before what is only looked at.
+        if (All.FirstOrDefault(static workload => workload.IsShadow && !workload.WasAsked) is { } shadow && _workloads.TryRemove(new KeyValuePair<WorkloadKey, Workload>(shadow.Key, shadow)))
+        {
+            _count--;
+            return true;
+        }
+
+        if (_held.Count == 0)
+        {
+            return false;
+        }
+
         var (largest, most) = _held.MaxBy(static pair => pair.Value);
         if (most <= _held.GetValueOrDefault(newcomer) + 1)
         {
@@ -204,5 +229,5 @@ internal sealed class WorkloadRegistry(CurrentConfiguration configuration, Monot
     }
 
     private bool IsForgotten(Workload workload, DateTimeOffset now) =>
-        !workload.IsShadow && workload.OpenStreams == 0 && now - workload.LastAskedAt > configuration.Options.ForgetAfter;
+        !workload.IsShadow && (workload.OpenStreams == 0 || workload.Connection is null) && now - workload.LastAskedAt > configuration.Options.ForgetAfter;
 }

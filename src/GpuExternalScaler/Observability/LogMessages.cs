@@ -77,6 +77,15 @@ internal static partial class LogMessages
     [LoggerMessage(46, LogLevel.Warning, "The change of configuration leaves {Count} workloads without a connection, such as {Namespace}/{ScaledObject}: they are refused until they name one that there is")]
     public static partial void WorkloadsDisconnected(this ILogger logger, int count, string @namespace, string scaledObject);
 
+    [LoggerMessage(47, LogLevel.Warning, "Connections of {Address} to the gRPC port are refused: {Why}")]
+    public static partial void ConnectionsRefused(this ILogger logger, string address, string why);
+
+    [LoggerMessage(48, LogLevel.Warning, "{Count} workloads whose queues the configuration names are not evaluated: the {Limit} places (limits.workloads) are taken")]
+    public static partial void ShadowsWithoutPlace(this ILogger logger, int count, int limit);
+
+    [LoggerMessage(49, LogLevel.Warning, "{File} changes so often that it is never found the same twice; what was in force before stays")]
+    public static partial void NeverSettles(this ILogger logger, string file);
+
     [LoggerMessage(40, LogLevel.Error, "Following files by {Follower} failed")]
     public static partial void ReloadFailed(this ILogger logger, Exception exception, string follower);
 

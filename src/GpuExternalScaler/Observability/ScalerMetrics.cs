@@ -23,6 +23,7 @@ internal sealed class ScalerMetrics : IDisposable
     private readonly Counter<long> _rpcs;
     private readonly Histogram<double> _rpcDuration;
     private readonly UpDownCounter<long> _openStreams;
+    private readonly Counter<long> _connectionsRefused;
     private readonly Counter<long> _tlsRefused;
 
     public ScalerMetrics()
@@ -36,6 +37,7 @@ internal sealed class ScalerMetrics : IDisposable
         _rpcDuration = _meter.CreateHistogram("gpu_scaler.grpc.request.duration", "s", "Time a unary RPC took inside the server.",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = RpcSeconds });
         _openStreams = _meter.CreateUpDownCounter<long>("gpu_scaler.grpc.open_streams", null, "Streaming RPCs open now.");
+        _connectionsRefused = _meter.CreateCounter<long>("gpu_scaler.grpc.connections_refused", null, "Connections to the gRPC port that were one too many: of their address, or of all.");
         _tlsRefused = _meter.CreateCounter<long>("gpu_scaler.tls.refused", null, "Connections to the gRPC port that did not get through TLS, by reason.");
     }
 
@@ -70,6 +72,9 @@ internal sealed class ScalerMetrics : IDisposable
             _rpcDuration.Record(duration.TotalSeconds, name);
         }
     }
+
+    /// <summary>Notes a connection that was one too many.</summary>
+    public void ConnectionRefused(string reason) => _connectionsRefused.Add(1, new KeyValuePair<string, object?>("reason", reason));
 
     /// <summary>Notes a connection that did not get through TLS.</summary>
     public void TlsRefused(string reason) => _tlsRefused.Add(1, new KeyValuePair<string, object?>("reason", reason));

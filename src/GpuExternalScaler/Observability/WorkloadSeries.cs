@@ -69,7 +69,7 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
         var published = new List<(Workload Workload, PublishedDecision Decision)>(registry.Count);
         foreach (var workload in registry.All)
         {
-            if (workload.Published is { } newest)
+            if (workload is { Published: { } newest, Connection: not null })
             {
                 published.Add((workload, newest));
             }

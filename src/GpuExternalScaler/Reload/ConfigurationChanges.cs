@@ -13,6 +13,12 @@ internal static class ConfigurationChanges
     [
         .. OfKeys("", FileKeys.Server, before, after),
         .. OfEntries(FileKeys.RabbitMqSection, before.RabbitMq, after.RabbitMq, static (path, one, other) => OfKeys(path, FileKeys.RabbitMq, one, other)),
+        .. OfPolicies(before, after),
+    ];
+
+    /// <summary>The same of policies alone.</summary>
+    public static IEnumerable<string> OfPolicies(ScalerOptions before, ScalerOptions after) =>
+    [
         .. OfEntries(FileKeys.DefaultsSection, ByKey(before.Policies.Defaults), ByKey(after.Policies.Defaults), OfTexts),
         .. OfEntries(FileKeys.WorkloadsSection, ByPattern(before.Policies), ByPattern(after.Policies), static (path, one, other) =>
             OfEntries(path, ByKey(one), ByKey(other), OfTexts)),

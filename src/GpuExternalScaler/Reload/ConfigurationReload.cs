@@ -30,6 +30,7 @@ internal sealed class ConfigurationReload(
     // A megabyte of garbage has thousands of mistakes.
     private const int MostFindings = 20;
     private const int MostChanges = 40;
+    private const int ManyLooks = 20;
 
     private readonly SettlingFiles _file = new([origin.Path], ConfigurationFile.LargestBytes, [origin.Content]);
     private HashSet<ConfigurationFinding> _told = [.. origin.Reading?.Findings ?? []];
@@ -40,6 +41,12 @@ internal sealed class ConfigurationReload(
     {
         if (await _file.LookAsync(cancellation) is not [var content])
         {
+            if (_file.LooksSinceSettled == ManyLooks)
+            {
+                status.Refused();
+                logger.NeverSettles(origin.Path);
+            }
+
             return;
         }
 
@@ -68,11 +75,6 @@ internal sealed class ConfigurationReload(
     private void Refuse(IReadOnlyList<ConfigurationFinding> errors)
     {
         status.Refused();
-        if (errors.All(_told.Contains))
-        {
-            return;
-        }
-
         logger.ConfigurationRefused(origin.Path, errors.Count);
         Tell(errors);
     }
@@ -100,6 +102,12 @@ internal sealed class ConfigurationReload(
         options = KeepWhatIsFixedAtStart(options, before.Options);
 
         var changes = ConfigurationChanges.Between(before.Options, options);
+        if (!ConfigurationChanges.OfPolicies(before.Options, options).Any())
+        {
+            // Nobody's policy has to be worked out again.
+            options = options with { Policies = before.Options.Policies };
+        }
+
         var after = new ConfigurationSnapshot(options, BrokerConnections.Of(options, sources.Open, before.Brokers), reading);
         configuration.Current = after;
         runner.Follow();

@@ -17,6 +17,9 @@ internal sealed class SettlingFiles(IReadOnlyList<string> paths, long largest, I
     public static async Task<IReadOnlyList<FileContent>> ReadAsync(IReadOnlyList<string> paths, long largest, CancellationToken cancellation) =>
         await Task.WhenAll(paths.Select(path => FileContent.ReadAsync(path, largest, cancellation)));
 
+    /// <summary>Looks, up to the last one, that each found something else than the one before.</summary>
+    public int LooksSinceSettled { get; private set; }
+
     /// <summary>Looks once, of two times within the reload interval.</summary>
     /// <returns>What the files hold now, in the order of the paths; null while that is nothing new, or may yet change.</returns>
     public async Task<IReadOnlyList<FileContent>?> LookAsync(CancellationToken cancellation)
@@ -24,6 +27,7 @@ internal sealed class SettlingFiles(IReadOnlyList<string> paths, long largest, I
         var seen = await ReadAsync(paths, largest, cancellation);
         var isSettled = AreSame(seen, _seen);
         _seen = seen;
+        LooksSinceSettled = isSettled ? 0 : LooksSinceSettled + 1;
         if (!isSettled || AreSame(seen, _known))
         {
             return null;

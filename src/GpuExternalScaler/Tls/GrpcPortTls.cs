@@ -5,6 +5,7 @@ using System.Security.Cryptography.X509Certificates;
 using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Observability;
 using GpuExternalScaler.Reload;
+using GpuExternalScaler.Rpc;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -87,6 +88,11 @@ internal sealed class GrpcPortTls : IReloadable
             var handshake = connection.Features.GetRequiredFeature<Handshake>();
             handshake.IsDone = connection.Features.Get<ITlsApplicationProtocolFeature>()?.ApplicationProtocol.Span.SequenceEqual("h2"u8) ?? false;
             handshake.Refusal = TlsRefusal.NoHttp2;
+            if (handshake is { IsDone: true, ShowsCertificate: true })
+            {
+                connection.Features.Get<CallerLimits.Place>()?.Verify();
+            }
+
             return handshake.IsDone ? next(connection) : Task.CompletedTask;
         });
     }
@@ -136,6 +142,7 @@ internal sealed class GrpcPortTls : IReloadable
             {
                 if (errors == SslPolicyErrors.None)
                 {
+                    handshake.ShowsCertificate = true;
                     return true;
                 }
 
@@ -180,13 +187,27 @@ internal sealed class GrpcPortTls : IReloadable
         }
 
         var changed = _keys.Where((_, i) => !files[i].IsSameAs(_material.Files[i])).ToList();
-        _told.Clear();
         if (changed.Count == 0)
         {
+            _told.Clear();
             _logger.TlsAsBefore();
             return;
         }
 
+        // What clients will refuse must not take the place of what they accept.
+        var now = _time.GetUtcNow();
+        var doubts = DoubtsOfCertificate(material, now);
+        if (doubts.Count > 0 && DoubtsOfCertificate(_material, now).Count == 0)
+        {
+            foreach (var doubt in doubts.Where(_told.Add))
+            {
+                _logger.TlsNotTakenOver(doubt.Key, doubt.Problem);
+            }
+
+            return;
+        }
+
+        _told.Clear();
         lock (_gate)
         {
             _doubts.Clear();
@@ -196,6 +217,9 @@ internal sealed class GrpcPortTls : IReloadable
         _refusals.TellAgain();
         _logger.TlsTakenOver(string.Join(", ", changed), material.CertificateExpires.UtcDateTime);
     }
+
+    private static List<TlsProblem> DoubtsOfCertificate(TlsMaterial material, DateTimeOffset now) =>
+        [.. material.Doubts(now).Where(static doubt => doubt.Key == FileKeys.TlsCertFile)];
 
     private void TellDoubts()
     {
@@ -213,6 +237,9 @@ internal sealed class GrpcPortTls : IReloadable
     private sealed class Handshake
     {
         public bool IsDone { get; set; }
+
+        /// <summary>Whether the client has shown a certificate, and it is good.</summary>
+        public bool ShowsCertificate { get; set; }
 
         public TlsRefusal Refusal { get; set; } = TlsRefusal.Handshake;
     }

@@ -33,7 +33,8 @@ internal enum TlsRefusal
 /// </summary>
 internal sealed class TlsRefusals(ScalerMetrics metrics, ILogger logger)
 {
-    private const int MostTold = 256;
+    // Of each reason: probes of a port that hang up must not hide the one client whose authority is missing.
+    private const int MostTold = 64;
 
     private readonly Lock _gate = new();
     private readonly HashSet<(IPAddress? Address, TlsRefusal Reason)> _told = [];
@@ -45,7 +46,7 @@ internal sealed class TlsRefusals(ScalerMetrics metrics, ILogger logger)
         var address = (caller as IPEndPoint)?.Address;
         lock (_gate)
         {
-            if (_told.Count >= MostTold || !_told.Add((address, reason)))
+            if (_told.Count(told => told.Reason == reason) >= MostTold || !_told.Add((address, reason)))
             {
                 return;
             }

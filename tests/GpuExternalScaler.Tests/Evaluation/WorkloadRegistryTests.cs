@@ -113,7 +113,7 @@ public sealed class WorkloadRegistryTests
     {
         var shadow = _registry.KeepShadows(Snapshot("genai/a: { queue: images }")).Begun[0];
 
-        var (begun, ended) = _registry.KeepShadows(Snapshot("genai/a: { queue: videos }"));
+        var (begun, ended, _) = _registry.KeepShadows(Snapshot("genai/a: { queue: videos }"));
         ended.Should().Equal(shadow);
         begun.Should().ContainSingle().Which.Trigger.Queues.Names.Should().Equal("videos");
 
