@@ -122,13 +122,15 @@ public sealed class WorkloadRegistryTests
     }
 
     [Fact]
-    public void Callers_take_no_places_from_the_configuration()
+    public void What_is_only_looked_at_makes_room_for_those_who_ask()
     {
-        var shadows = _registry.KeepShadows(Snapshot("genai/a: { queue: images }\n  genai/b: { queue: images }")).Begun;
+        const string Two = "genai/a: { queue: images }\n  genai/b: { queue: images }";
+        _registry.KeepShadows(Snapshot(Two)).Begun.Should().HaveCount(2);
 
-        Register("flood", Flood, 1000).Should().Be(8);
-        Register("honest", Keda, 10).Should().Be(4);
-        _registry.All.Should().Contain(shadows);
+        Register("honest", Keda, 10).Should().Be(10);
+        _registry.All.Should().OnlyContain(static workload => !workload.IsShadow);
+        _registry.KeepShadows(Snapshot(Two)).WithoutPlace.Should().Be(2);
+        _registry.Count.Should().Be(10);
     }
 
     private static ConfigurationSnapshot Snapshot(string workloads)
