@@ -709,6 +709,95 @@ public class DeclareTests
         }
     }
 
+    [Fact]
+    public async Task A_new_connection_that_has_ended_already_does_not_replace_one_that_serves()
+    {
+        var reader = Reader();
+        Want(["a"]);
+        await PassAsync(reader);
+        _broker.IsBornDead = static secrets => secrets == "second";
+        _broker.Secrets = "second";
+        await PassAsync(reader);
+
+        for (var pass = 0; pass < 10; pass++)
+        {
+            (await PassAsync(reader)).Should().BeEquivalentTo(new { IsConnected = true, Renewal = SourceReason.ConnectionFailed, Outcomes = new[] { new { Queue = new QueueName("/", "a") } } });
+        }
+
+        _broker.Attempts.Should().BeInRange(3, 6, "each wait is twice the one before");
+        _broker.All.Count(static one => one.IsOpen).Should().Be(1);
+    }
+
+    [Fact]
+    public async Task A_limit_that_others_fill_costs_one_connection_and_not_all()
+    {
+        var reader = Reader();
+        _interest.Wanted = [.. Enumerable.Range(0, 8).Select(static i => new QueueName($"v{i}", "q"))];
+        reader.KeepListening(CancellationToken.None);
+        await PassAsync(reader);
+        _broker.Login = static _ => SourceReason.LimitReached;
+        foreach (var secrets in new[] { "second", "third" })
+        {
+            _broker.Secrets = secrets;
+            for (var pass = 0; pass < 20; pass++)
+            {
+                (await PassAsync(reader)).Outcomes.Count.Should().BeGreaterThanOrEqualTo(7);
+                reader.KeepListening(CancellationToken.None);
+            }
+
+            (await PassAsync(reader)).Renewal.Should().Be(SourceReason.LimitReached);
+        }
+
+        reader.IsListening.Should().BeTrue();
+        _broker.Login = static _ => SourceReason.None;
+        for (var pass = 0; pass < 60; pass++)
+        {
+            await PassAsync(reader);
+        }
+
+        (await PassAsync(reader)).Should().BeEquivalentTo(new { Renewal = SourceReason.None, Outcomes = Enumerable.Repeat(new { Answer = new { Result = DeclareResult.Found } }, 8) });
+        _broker.All.Count(static one => one.IsOpen && one.Secrets == "third").Should().Be(8);
+    }
+
+    [Fact]
+    public async Task Where_there_is_room_for_all_but_one_all_come_to_the_new_secrets()
+    {
+        var reader = Reader();
+        _interest.Wanted = [.. Enumerable.Range(0, 8).Select(static i => new QueueName($"v{i}", "q"))];
+        await PassAsync(reader);
+        _broker.Login = _ => _broker.All.Count(static one => one.IsOpen) >= 8 ? SourceReason.LimitReached : SourceReason.None;
+        _broker.Secrets = "second";
+        for (var pass = 0; pass < 40; pass++)
+        {
+            (await PassAsync(reader)).Outcomes.Count.Should().BeGreaterThanOrEqualTo(7);
+        }
+
+        _broker.All.Count(static one => one.IsOpen && one.Secrets == "second").Should().Be(8);
+    }
+
+    [Fact]
+    public async Task Secrets_that_failed_and_come_again_after_others_are_tried_at_once()
+    {
+        var reader = Reader();
+        Want(["a"]);
+        await PassAsync(reader);
+        _broker.Login = static secrets => secrets == "second" ? SourceReason.Unauthorized : SourceReason.None;
+        _broker.Secrets = "second";
+        for (var pass = 0; pass < 40; pass++)
+        {
+            await PassAsync(reader);
+        }
+
+        _broker.Secrets = "first";
+        (await PassAsync(reader)).Renewal.Should().Be(SourceReason.None);
+        _broker.Login = static _ => SourceReason.None;
+        _broker.Secrets = "second";
+        await PassAsync(reader);
+        await PassAsync(reader);
+
+        _broker.All.Where(static one => one.IsOpen).Should().ContainSingle().Which.Secrets.Should().Be("second");
+    }
+
     private static ConsumerEvent Event(string id, bool isCreated) => new(new QueueName("/", "q"), id, isCreated, 1, false);
 
     private async Task<DeclarePass> PassAsync(AmqpReader reader)
@@ -767,6 +856,15 @@ public class DeclareTests
 
         public SourceReason ListenRefusal { get; set; }
 
+        public Func<CancellationToken, Task<SourceReason>>? Listen { get; set; }
+
+        public Func<CancellationToken, Task<SourceReason>>? Confirm { get; set; }
+
+        /// <summary>Whether connections with some secrets end as soon as they are made.</summary>
+        public Predicate<string> IsBornDead { get; set; } = static _ => false;
+
+        public List<IAmqpConnection> All { get; } = [];
+
         public int Listens { get; private set; }
 
         public int Confirms { get; private set; }
@@ -806,14 +904,16 @@ public class DeclareTests
 
             Connections++;
             Vhosts.Add(vhost);
-            return Task.FromResult((SourceReason.None, (IAmqpConnection?)new Connection(this)));
+            var made = new Connection(this);
+            All.Add(made);
+            return Task.FromResult((SourceReason.None, (IAmqpConnection?)made));
         }
 
         public Task<string> LookAtSecretsAsync(CancellationToken cancellationToken) => Task.FromResult(Secrets);
 
         private sealed class Connection(FakeBroker broker) : IAmqpConnection
         {
-            public bool IsOpen { get; private set; } = true;
+            public bool IsOpen { get; private set; } = !broker.IsBornDead(broker.Secrets);
 
             public string Secrets { get; } = broker.Secrets;
 
@@ -828,13 +928,13 @@ public class DeclareTests
                 broker.Listens++;
                 broker.EndListening = () => IsOpen = false;
                 broker.SendEvent = onEvent;
-                return Task.FromResult(broker.ListenRefusal);
+                return broker.Listen is { } listen ? listen(cancellationToken) : Task.FromResult(broker.ListenRefusal);
             }
 
             public Task<SourceReason> ConfirmListeningAsync(CancellationToken cancellationToken)
             {
                 broker.Confirms++;
-                return Task.FromResult(broker.ListenRefusal);
+                return broker.Confirm is { } confirm ? confirm(cancellationToken) : Task.FromResult(broker.ListenRefusal);
             }
 
             public void Abandon()
