@@ -709,6 +709,44 @@ public class DeclareTests
         }
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task No_connection_is_left_where_the_source_ends_while_a_listener_hands_over(bool isCancelled)
+    {
+        var reader = Reader();
+        using var stop = new CancellationTokenSource();
+        var confirming = new TaskCompletionSource<SourceReason>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _broker.Confirm = confirming.Task.WaitAsync;
+        await UntilTwoListenAsync(reader, stop.Token);
+
+        if (isCancelled)
+        {
+            await stop.CancelAsync();
+        }
+
+        reader.Abandon();
+        confirming.TrySetResult(SourceReason.None);
+
+        await Until(() => _broker.All.TrueForAll(static one => !one.IsOpen));
+    }
+
+    [Fact]
+    public async Task No_connection_is_left_where_the_source_ends_while_it_begins_to_listen()
+    {
+        var reader = Reader();
+        var listening = new TaskCompletionSource<SourceReason>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _broker.Listen = listening.Task.WaitAsync;
+        reader.KeepListening(CancellationToken.None);
+        _broker.All.Should().ContainSingle().Which.IsOpen.Should().BeTrue();
+
+        reader.Abandon();
+        listening.TrySetResult(SourceReason.None);
+
+        await Until(() => !_broker.All[0].IsOpen);
+        reader.IsListening.Should().BeFalse();
+    }
+
     [Fact]
     public async Task A_new_connection_that_has_ended_already_does_not_replace_one_that_serves()
     {
@@ -798,12 +836,61 @@ public class DeclareTests
         _broker.All.Where(static one => one.IsOpen).Should().ContainSingle().Which.Secrets.Should().Be("second");
     }
 
+    [Fact] // T5
+    public void A_consumer_that_left_and_came_again_is_not_taken_for_the_first()
+    {
+        var events = new ConcurrentQueue<ConsumerEvent>();
+        var old = new ConsumerListener(events, 100, isSuccessor: false);
+        var next = new ConsumerListener(events, 100, isSuccessor: true);
+        old.Remember();
+        old.Take(Event("x", true));
+        old.Take(Event("x", false));
+        next.Take(Event("x", false));
+        next.Take(Event("x", true));
+
+        old.HandOverTo(next).Should().BeTrue();
+
+        events.Should().Equal(Event("x", true), Event("x", false), Event("x", true));
+    }
+
+    [Fact] // T5
+    public void Nodes_whose_events_come_in_another_order_each_time_lose_none_and_have_none_taken_twice()
+    {
+        var events = new ConcurrentQueue<ConsumerEvent>();
+        var old = new ConsumerListener(events, 100, isSuccessor: false);
+        var next = new ConsumerListener(events, 100, isSuccessor: true);
+        old.Remember();
+        old.Take(Event("on a", true));
+        old.Take(Event("on b", false));
+        next.Take(Event("on b", false));
+        next.Take(Event("on b", true));
+        next.Take(Event("on a", true));
+
+        old.HandOverTo(next).Should().BeTrue();
+
+        events.Should().Equal(Event("on a", true), Event("on b", false), Event("on b", true));
+    }
+
     private static ConsumerEvent Event(string id, bool isCreated) => new(new QueueName("/", "q"), id, isCreated, 1, false);
 
     private async Task<DeclarePass> PassAsync(AmqpReader reader)
     {
         _time.Shift(TimeSpan.FromSeconds(1));
         return await reader.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+    }
+
+    private async Task UntilTwoListenAsync(AmqpReader reader, CancellationToken cancellationToken)
+    {
+        reader.KeepListening(cancellationToken);
+        await PassAsync(reader);
+        _broker.Secrets = "second";
+        for (var second = 0; second < 10 && _broker.Listens < 2; second++)
+        {
+            await PassAsync(reader);
+            reader.KeepListening(cancellationToken);
+        }
+
+        _broker.Listens.Should().Be(2);
     }
 
     private static async Task Until(Func<bool> condition)
