@@ -1,4 +1,8 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Net.Security;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using GpuExternalScaler.Sources.RabbitMq;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Events;
@@ -869,6 +873,130 @@ public class DeclareTests
         old.HandOverTo(next).Should().BeTrue();
 
         events.Should().Equal(Event("on a", true), Event("on b", false), Event("on b", true));
+    }
+
+    [Fact]
+    public async Task A_file_that_gives_no_answer_holds_up_nothing_and_counts_as_unreadable_in_the_end()
+    {
+        var folder = Directory.CreateTempSubdirectory();
+        try
+        {
+            var file = Path.Combine(folder.FullName, "password");
+            var pipe = Path.Combine(folder.FullName, "pipe");
+            using (var made = Process.Start("mkfifo", pipe))
+            {
+                await made.WaitForExitAsync();
+            }
+
+            await File.WriteAllTextAsync(file, "one");
+            var secrets = new SettledSecrets(Options.Amqp! with { Username = "u", PasswordFile = file }, _time);
+            await LookAsync();
+            var one = await LookAsync();
+            File.Move(pipe, file, overwrite: true);
+
+            (await LookAsync()).Should().Be(one);
+            (await secrets.TakeAsync(CancellationToken.None)).Password.Should().Be("one");
+            _time.Shift(SettledSecrets.HungAfter);
+            (await LookAsync()).Should().NotBe(one);
+            (await secrets.TakeAsync(CancellationToken.None)).Reason.Should().Be(SourceReason.CredentialsUnreadable);
+
+            // Before anything counts there is nothing to connect with, but whoever waits may be told to stop.
+            var others = new SettledSecrets(Options.Amqp! with { Username = "u", PasswordFile = file }, _time);
+            (await others.LookAsync(CancellationToken.None)).Should().BeEmpty();
+            using var stop = new CancellationTokenSource(TimeSpan.FromMilliseconds(50), TimeProvider.System);
+            var taking = () => others.TakeAsync(stop.Token);
+            await taking.Should().ThrowAsync<OperationCanceledException>();
+
+            // What came so late must be seen once more, as any change.
+            File.Move(file, pipe);
+            await File.WriteAllTextAsync(file, "two");
+            await using (var late = new FileStream(pipe, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+            {
+                await late.WriteAsync("late"u8.ToArray());
+            }
+
+            for (var look = 0; look < 500 && (await secrets.TakeAsync(CancellationToken.None)).Password != "two"; look++)
+            {
+                await LookAsync();
+                (await secrets.TakeAsync(CancellationToken.None)).Password.Should().NotBe("late");
+                await Task.Delay(TimeSpan.FromMilliseconds(10), TimeProvider.System);
+            }
+
+            (await secrets.TakeAsync(CancellationToken.None)).Password.Should().Be("two");
+
+            async Task<string> LookAsync()
+            {
+                _time.Shift(SettledSecrets.LookInterval);
+                return await secrets.LookAsync(CancellationToken.None);
+            }
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task Authorities_count_once_they_can_be_read_and_vouch_for_their_own_alone()
+    {
+        var folder = Directory.CreateTempSubdirectory();
+        try
+        {
+            var file = Path.Combine(folder.FullName, "ca");
+            var pipe = Path.Combine(folder.FullName, "pipe");
+            using (var made = Process.Start("mkfifo", pipe))
+            {
+                await made.WaitForExitAsync();
+            }
+
+            using var first = SelfSigned("first");
+            using var second = SelfSigned("second");
+            var secrets = new SettledSecrets(Options.Amqp! with { Url = new Uri("amqps://n1"), CaFile = file }, _time);
+            (await SettleAsync("no certificate")).Reason.Should().Be(SourceReason.CaUnreadable);
+            Trusts(await SettleAsync(first.ExportCertificatePem())).Should().Be((true, false));
+            Trusts(await SettleAsync(second.ExportCertificatePem())).Should().Be((false, true));
+            (await SettleAsync("no certificate")).Reason.Should().Be(SourceReason.CaUnreadable);
+            Trusts(await SettleAsync(second.ExportCertificatePem())).Should().Be((false, true));
+
+            File.Move(pipe, file, overwrite: true);
+            await LookAsync();
+            _time.Shift(SettledSecrets.HungAfter);
+            await LookAsync();
+            (await secrets.TakeAsync(CancellationToken.None)).Reason.Should().Be(SourceReason.CaUnreadable);
+            await using (new FileStream(file, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+            {
+                // Nothing is left behind that still waits for it.
+            }
+
+            (bool First, bool Second) Trusts(AmqpSecrets taken) => (
+                TrustedAuthorities.Accepts(taken.Authorities!, first, null, SslPolicyErrors.RemoteCertificateChainErrors),
+                TrustedAuthorities.Accepts(taken.Authorities!, second, null, SslPolicyErrors.RemoteCertificateChainErrors));
+
+            async Task<AmqpSecrets> SettleAsync(string content)
+            {
+                await File.WriteAllTextAsync(file, content);
+                await LookAsync();
+                await LookAsync();
+                return await secrets.TakeAsync(CancellationToken.None);
+            }
+
+            async Task LookAsync()
+            {
+                _time.Shift(SettledSecrets.LookInterval);
+                await secrets.LookAsync(CancellationToken.None);
+            }
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+
+        static X509Certificate2 SelfSigned(string name)
+        {
+            using var key = ECDsa.Create();
+            var now = TimeProvider.System.GetUtcNow();
+            return new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256).CreateSelfSigned(now.AddDays(-1), now.AddDays(1));
+        }
     }
 
     private static ConsumerEvent Event(string id, bool isCreated) => new(new QueueName("/", "q"), id, isCreated, 1, false);
