@@ -41,8 +41,32 @@ internal static class TrustedAuthorities
         return policy;
     }
 
-    /// <summary>The same judgement for clients that take a callback and not a policy.</summary>
-    public static bool Accepts(X509Certificate2Collection trusted, X509Certificate? certificate, X509Chain? presented, SslPolicyErrors errors)
+    /// <summary>Whether <see cref="Parse"/> makes anything of it.</summary>
+    public static bool AreReadable(byte[] pem)
+    {
+        var trusted = Parse(pem);
+        Dispose(trusted);
+        return trusted is not null;
+    }
+
+    /// <summary>
+    /// The same judgement for clients that take a callback and not a policy. The authorities are made from their text each
+    /// time, and nothing of them is left: no one knows when such a client calls for the last time.
+    /// </summary>
+    public static bool Accepts(byte[] pem, X509Certificate? certificate, X509Chain? presented, SslPolicyErrors errors)
+    {
+        var trusted = Parse(pem);
+        try
+        {
+            return trusted is not null && Accepts(trusted, certificate, presented, errors);
+        }
+        finally
+        {
+            Dispose(trusted);
+        }
+    }
+
+    private static bool Accepts(X509Certificate2Collection trusted, X509Certificate? certificate, X509Chain? presented, SslPolicyErrors errors)
     {
         if (certificate is null || (errors & ~SslPolicyErrors.RemoteCertificateChainErrors) != SslPolicyErrors.None)
         {
@@ -57,5 +81,13 @@ internal static class TrustedAuthorities
 
         using var own = new X509Certificate2(certificate);
         return chain.Build(own);
+    }
+
+    private static void Dispose(X509Certificate2Collection? certificates)
+    {
+        foreach (var one in certificates ?? [])
+        {
+            one.Dispose();
+        }
     }
 }

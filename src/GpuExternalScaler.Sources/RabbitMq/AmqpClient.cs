@@ -140,10 +140,10 @@ internal sealed class AmqpConnector(string name, RabbitMqAmqpOptions options, Ti
         }
 
         factory.Ssl = new SslOption(options.Url.Host, enabled: true) { Version = SslProtocols.None };
-        if (secrets.Trusted is { } trusted)
+        if (secrets.Authorities is { } authorities)
         {
             factory.Ssl.CertificateValidationCallback = (_, certificate, chain, errors) =>
-                TrustedAuthorities.Accepts(trusted, certificate, chain, errors);
+                TrustedAuthorities.Accepts(authorities, certificate, chain, errors);
         }
     }
 }

@@ -70,7 +70,9 @@ internal sealed class AmqpReader(
     /// <summary>The wanted queues that have yet to be asked for, in order, before all have another turn.</summary>
     private readonly List<QueueName> _round = [];
     private readonly ConcurrentQueue<ConsumerEvent> _events = new();
+    private readonly Lock _gate = new();
     private string _secrets = "";
+    private string? _madeRoomFor;
     private ConsumerListener? _listening;
     private ConsumerListener? _successor;
     private Task? _listenAttempt;
@@ -167,6 +169,10 @@ internal sealed class AmqpReader(
                     _listening = successor;
                     _listenAt = now + ListenConfirm;
                 }
+                else if (_successor is null)
+                {
+                    listening.Forget();
+                }
             }
             else if (now >= _succeedAt && listening.Connection?.Secrets != _secrets && _vhosts.HasProven(_secrets))
             {
@@ -202,7 +208,11 @@ internal sealed class AmqpReader(
     /// <summary>Gives every connection up.</summary>
     public void Abandon()
     {
-        _isAbandoned = true;
+        lock (_gate)
+        {
+            _isAbandoned = true;
+        }
+
         _listening?.Connection?.Abandon();
         _successor?.Connection?.Abandon();
         _vhosts.Abandon();
@@ -357,7 +367,7 @@ internal sealed class AmqpReader(
         ListenReason = reason;
         if (reason == SourceReason.None)
         {
-            _listening = listener;
+            Settle(ref _listening, listener);
             _listenAt = clock.Now + ListenConfirm;
             return;
         }
@@ -371,24 +381,51 @@ internal sealed class AmqpReader(
     /// </summary>
     private async Task SucceedAsync(ConsumerListener listening, CancellationToken cancellationToken)
     {
+        var secrets = _secrets;
         listening.Remember();
         var successor = new ConsumerListener(_events, MostEvents, isSuccessor: true);
         var reason = await AskAsync(successor, token => BeginAsync(successor, token), cancellationToken);
         if (reason == SourceReason.None)
         {
             // One that does not answer may have had events that never came: it ends here, and they count as lost.
-            await AskAsync(listening, token => listening.Connection!.ConfirmListeningAsync(token), cancellationToken);
-            _successor = successor;
+            try
+            {
+                await AskAsync(listening, token => listening.Connection!.ConfirmListeningAsync(token), cancellationToken);
+            }
+            catch (OperationCanceledException)
+            {
+                successor.Connection?.Abandon();
+                throw;
+            }
+
+            Settle(ref _successor, successor);
             _succeedAt = clock.Now + HandOver;
             return;
         }
 
+        listening.Forget();
         _succeedAt = clock.Now + RetryAfter(reason);
-        if (reason == SourceReason.LimitReached)
+        if (reason == SourceReason.LimitReached && _madeRoomFor != secrets)
         {
-            // There is no room for both.
+            // There is no room for both. Once: it may be others that take it.
+            _madeRoomFor = secrets;
             listening.Connection?.Abandon();
         }
+    }
+
+    /// <summary>Puts a listener where <see cref="Abandon"/> finds it; gives it up if that has been.</summary>
+    private void Settle(ref ConsumerListener? place, ConsumerListener listener)
+    {
+        lock (_gate)
+        {
+            if (!_isAbandoned)
+            {
+                place = listener;
+                return;
+            }
+        }
+
+        listener.Connection?.Abandon();
     }
 
     private async Task<SourceReason> BeginAsync(ConsumerListener listener, CancellationToken cancellationToken)

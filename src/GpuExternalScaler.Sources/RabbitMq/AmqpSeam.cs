@@ -42,7 +42,7 @@ internal interface IAmqpConnector
 
     /// <summary>
     /// Looks every few seconds at the files that hold the password and the authorities. What connections are made with now,
-    /// as a fingerprint; empty before that is settled.
+    /// as a fingerprint; empty before that is settled. Files that do not answer are not waited for.
     /// </summary>
     Task<string> LookAtSecretsAsync(CancellationToken cancellationToken);
 }

@@ -58,6 +58,16 @@ internal sealed class ConsumerListener(ConcurrentQueue<ConsumerEvent> events, in
         }
     }
 
+    /// <summary>Remembers no longer: the successor has come to nothing.</summary>
+    public void Forget()
+    {
+        lock (_gate)
+        {
+            _seen = null;
+            _isShort = false;
+        }
+    }
+
     /// <summary>Ends this one, and has the successor go on where it ended.</summary>
     /// <returns>Whether that is without a gap; false where there were too many events to compare.</returns>
     public bool HandOverTo(ConsumerListener successor)
@@ -76,19 +86,14 @@ internal sealed class ConsumerListener(ConcurrentQueue<ConsumerEvent> events, in
 
     private bool Follow(List<ConsumerEvent> seen)
     {
-        var before = new Dictionary<ConsumerEvent, int>();
-        foreach (var one in seen)
-        {
-            before[one] = before.GetValueOrDefault(one) + 1;
-        }
-
         lock (_gate)
         {
+            var known = CountKnown(seen, _held ?? []);
             foreach (var one in _held ?? [])
             {
-                if (before.GetValueOrDefault(one) is > 0 and var count)
+                if (known.GetValueOrDefault((one.Queue, one.Id)) is > 0 and var count)
                 {
-                    before[one] = count - 1;
+                    known[(one.Queue, one.Id)] = count - 1;
                 }
                 else if (events.Count < most)
                 {
@@ -99,6 +104,31 @@ internal sealed class ConsumerListener(ConcurrentQueue<ConsumerEvent> events, in
             _held = null;
             return !_isShort;
         }
+    }
+
+    /// <summary>
+    /// How many of each consumer's first events that were held were seen already: as many as are the last that were seen. In
+    /// order, because one that left and came again with the same tag has come twice. For each consumer by itself, because the
+    /// nodes of a cluster send their events independently of each other.
+    /// </summary>
+    private static Dictionary<(QueueName Queue, string Id), int> CountKnown(List<ConsumerEvent> seen, List<ConsumerEvent> held)
+    {
+        var before = seen.ToLookup(static one => (one.Queue, one.Id));
+        var known = new Dictionary<(QueueName Queue, string Id), int>();
+        foreach (var consumer in held.GroupBy(static one => (one.Queue, one.Id)))
+        {
+            ReadOnlySpan<ConsumerEvent> ended = [.. before[consumer.Key]];
+            ReadOnlySpan<ConsumerEvent> begun = [.. consumer];
+            var count = Math.Min(ended.Length, begun.Length);
+            while (!ended[^count..].SequenceEqual(begun[..count]))
+            {
+                count--;
+            }
+
+            known[consumer.Key] = count;
+        }
+
+        return known;
     }
 
     private void Keep(List<ConsumerEvent> list, ConsumerEvent one)

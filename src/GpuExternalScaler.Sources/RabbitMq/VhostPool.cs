@@ -25,10 +25,11 @@ internal sealed class VhostPool(RabbitMqConnectionOptions options, IAmqpConnecto
     private readonly Dictionary<string, Refusal> _refused = new(StringComparer.Ordinal);
     private DateTimeOffset _now;
     private int _retries;
-    private (string Vhost, Task<(SourceReason Reason, IAmqpConnection? Connection)> Connecting)? _renewal;
+    private (string Vhost, string Secrets, Task<(SourceReason Reason, IAmqpConnection? Connection)> Connecting)? _renewal;
     private string _renewedFor = "";
     private DateTimeOffset _renewAt;
     private TimeSpan _renewDelay;
+    private string? _madeRoom;
 
     /// <summary>Whether some virtual host is connected.</summary>
     public bool IsConnected => _places.Values.Any(static place => place.Declarer.IsConnected);
@@ -86,15 +87,23 @@ internal sealed class VhostPool(RabbitMqConnectionOptions options, IAmqpConnecto
     /// </summary>
     public void Renew(string secrets, CancellationToken cancellationToken)
     {
-        if (_renewal is { } renewal)
+        if (_renewal is { Connecting.IsCompleted: true } renewal)
         {
-            if (!renewal.Connecting.IsCompleted)
-            {
-                return;
-            }
-
             _renewal = null;
-            FinishRenewal(renewal.Vhost, renewal.Connecting);
+            FinishRenewal(renewal.Vhost, renewal.Secrets, renewal.Connecting);
+        }
+
+        // Also where nothing is to be done: secrets that failed and come again after others are tried at once.
+        if (secrets != _renewedFor)
+        {
+            _renewedFor = secrets;
+            _renewAt = _now;
+            _renewDelay = FirstRenewal;
+        }
+
+        if (_renewal is not null)
+        {
+            return;
         }
 
         var outdated = secrets.Length == 0 ? null : _places.FirstOrDefault(pair => pair.Value.Declarer.IsOutdated(secrets)).Key;
@@ -104,16 +113,9 @@ internal sealed class VhostPool(RabbitMqConnectionOptions options, IAmqpConnecto
             return;
         }
 
-        if (secrets != _renewedFor)
-        {
-            _renewedFor = secrets;
-            _renewAt = _now;
-            _renewDelay = FirstRenewal;
-        }
-
         if (_now >= _renewAt)
         {
-            _renewal = (outdated, connector.ConnectAsync(outdated, cancellationToken));
+            _renewal = (outdated, secrets, connector.ConnectAsync(outdated, cancellationToken));
         }
     }
 
@@ -228,9 +230,16 @@ internal sealed class VhostPool(RabbitMqConnectionOptions options, IAmqpConnecto
         }
     }
 
-    private void FinishRenewal(string vhost, Task<(SourceReason Reason, IAmqpConnection? Connection)> connecting)
+    private void FinishRenewal(string vhost, string secrets, Task<(SourceReason Reason, IAmqpConnection? Connection)> connecting)
     {
         var (reason, successor) = connecting.IsCompletedSuccessfully ? connecting.Result : (SourceReason.ConnectionFailed, null);
+        if (successor is { IsOpen: false })
+        {
+            // It ended between two passes. The one in use may well go on.
+            successor.Abandon();
+            (reason, successor) = (SourceReason.ConnectionFailed, null);
+        }
+
         if (successor is not null)
         {
             RenewalReason = SourceReason.None;
@@ -247,9 +256,10 @@ internal sealed class VhostPool(RabbitMqConnectionOptions options, IAmqpConnecto
             return;
         }
 
-        if (reason is SourceReason.LimitReached or SourceReason.NotFound)
+        if (reason == SourceReason.NotFound || (reason == SourceReason.LimitReached && MayMakeRoom()))
         {
-            // The secrets were taken. What is in the way is the connection in use, or the virtual host itself.
+            // The secrets were taken. What is in the way is the virtual host itself, or perhaps the connection in use.
+            _madeRoom = reason == SourceReason.LimitReached ? vhost : _madeRoom;
             if (_places.TryGetValue(vhost, out var place))
             {
                 place.Declarer.Disconnect(reason);
@@ -259,9 +269,21 @@ internal sealed class VhostPool(RabbitMqConnectionOptions options, IAmqpConnecto
         }
 
         RenewalReason = reason;
+        if (secrets != _renewedFor)
+        {
+            return;
+        }
+
         _renewAt = _now + _renewDelay;
         _renewDelay = 2 * _renewDelay < LastRetry ? 2 * _renewDelay : LastRetry;
     }
+
+    /// <summary>
+    /// Whether a connection may be given up for a limit. Not while the last one that was has not come back: then others fill
+    /// the limit, and would have the rest as well, one after another.
+    /// </summary>
+    private bool MayMakeRoom() =>
+        _madeRoom is null || Has(_madeRoom) || (!_places.ContainsKey(_madeRoom) && !_refused.ContainsKey(_madeRoom));
 
     private sealed class Place(VhostDeclarer declarer)
     {

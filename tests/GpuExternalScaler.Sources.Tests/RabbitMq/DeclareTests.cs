@@ -1,4 +1,8 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Net.Security;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using GpuExternalScaler.Sources.RabbitMq;
 using RabbitMQ.Client;
 using RabbitMQ.Client.Events;
@@ -709,12 +713,312 @@ public class DeclareTests
         }
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task No_connection_is_left_where_the_source_ends_while_a_listener_hands_over(bool isCancelled)
+    {
+        var reader = Reader();
+        using var stop = new CancellationTokenSource();
+        var confirming = new TaskCompletionSource<SourceReason>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _broker.Confirm = confirming.Task.WaitAsync;
+        await UntilTwoListenAsync(reader, stop.Token);
+
+        if (isCancelled)
+        {
+            await stop.CancelAsync();
+        }
+
+        reader.Abandon();
+        confirming.TrySetResult(SourceReason.None);
+
+        await Until(() => _broker.All.TrueForAll(static one => !one.IsOpen));
+    }
+
+    [Fact]
+    public async Task No_connection_is_left_where_the_source_ends_while_it_begins_to_listen()
+    {
+        var reader = Reader();
+        var listening = new TaskCompletionSource<SourceReason>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _broker.Listen = listening.Task.WaitAsync;
+        reader.KeepListening(CancellationToken.None);
+        _broker.All.Should().ContainSingle().Which.IsOpen.Should().BeTrue();
+
+        reader.Abandon();
+        listening.TrySetResult(SourceReason.None);
+
+        await Until(() => !_broker.All[0].IsOpen);
+        reader.IsListening.Should().BeFalse();
+    }
+
+    [Fact]
+    public async Task A_new_connection_that_has_ended_already_does_not_replace_one_that_serves()
+    {
+        var reader = Reader();
+        Want(["a"]);
+        await PassAsync(reader);
+        _broker.IsBornDead = static secrets => secrets == "second";
+        _broker.Secrets = "second";
+        await PassAsync(reader);
+
+        for (var pass = 0; pass < 10; pass++)
+        {
+            (await PassAsync(reader)).Should().BeEquivalentTo(new { IsConnected = true, Renewal = SourceReason.ConnectionFailed, Outcomes = new[] { new { Queue = new QueueName("/", "a") } } });
+        }
+
+        _broker.Attempts.Should().BeInRange(3, 6, "each wait is twice the one before");
+        _broker.All.Count(static one => one.IsOpen).Should().Be(1);
+    }
+
+    [Fact]
+    public async Task A_limit_that_others_fill_costs_one_connection_and_not_all()
+    {
+        var reader = Reader();
+        _interest.Wanted = [.. Enumerable.Range(0, 8).Select(static i => new QueueName($"v{i}", "q"))];
+        reader.KeepListening(CancellationToken.None);
+        await PassAsync(reader);
+        _broker.Login = static _ => SourceReason.LimitReached;
+        foreach (var secrets in new[] { "second", "third" })
+        {
+            _broker.Secrets = secrets;
+            for (var pass = 0; pass < 20; pass++)
+            {
+                (await PassAsync(reader)).Outcomes.Count.Should().BeGreaterThanOrEqualTo(7);
+                reader.KeepListening(CancellationToken.None);
+            }
+
+            (await PassAsync(reader)).Renewal.Should().Be(SourceReason.LimitReached);
+        }
+
+        reader.IsListening.Should().BeTrue();
+        _broker.Login = static _ => SourceReason.None;
+        for (var pass = 0; pass < 60; pass++)
+        {
+            await PassAsync(reader);
+        }
+
+        (await PassAsync(reader)).Should().BeEquivalentTo(new { Renewal = SourceReason.None, Outcomes = Enumerable.Repeat(new { Answer = new { Result = DeclareResult.Found } }, 8) });
+        _broker.All.Count(static one => one.IsOpen && one.Secrets == "third").Should().Be(8);
+    }
+
+    [Fact]
+    public async Task Where_there_is_room_for_all_but_one_all_come_to_the_new_secrets()
+    {
+        var reader = Reader();
+        _interest.Wanted = [.. Enumerable.Range(0, 8).Select(static i => new QueueName($"v{i}", "q"))];
+        await PassAsync(reader);
+        _broker.Login = _ => _broker.All.Count(static one => one.IsOpen) >= 8 ? SourceReason.LimitReached : SourceReason.None;
+        _broker.Secrets = "second";
+        for (var pass = 0; pass < 40; pass++)
+        {
+            (await PassAsync(reader)).Outcomes.Count.Should().BeGreaterThanOrEqualTo(7);
+        }
+
+        _broker.All.Count(static one => one.IsOpen && one.Secrets == "second").Should().Be(8);
+    }
+
+    [Fact]
+    public async Task Secrets_that_failed_and_come_again_after_others_are_tried_at_once()
+    {
+        var reader = Reader();
+        Want(["a"]);
+        await PassAsync(reader);
+        _broker.Login = static secrets => secrets == "second" ? SourceReason.Unauthorized : SourceReason.None;
+        _broker.Secrets = "second";
+        for (var pass = 0; pass < 40; pass++)
+        {
+            await PassAsync(reader);
+        }
+
+        _broker.Secrets = "first";
+        (await PassAsync(reader)).Renewal.Should().Be(SourceReason.None);
+        _broker.Login = static _ => SourceReason.None;
+        _broker.Secrets = "second";
+        await PassAsync(reader);
+        await PassAsync(reader);
+
+        _broker.All.Where(static one => one.IsOpen).Should().ContainSingle().Which.Secrets.Should().Be("second");
+    }
+
+    [Fact] // T5
+    public void A_consumer_that_left_and_came_again_is_not_taken_for_the_first()
+    {
+        var events = new ConcurrentQueue<ConsumerEvent>();
+        var old = new ConsumerListener(events, 100, isSuccessor: false);
+        var next = new ConsumerListener(events, 100, isSuccessor: true);
+        old.Remember();
+        old.Take(Event("x", true));
+        old.Take(Event("x", false));
+        next.Take(Event("x", false));
+        next.Take(Event("x", true));
+
+        old.HandOverTo(next).Should().BeTrue();
+
+        events.Should().Equal(Event("x", true), Event("x", false), Event("x", true));
+    }
+
+    [Fact] // T5
+    public void Nodes_whose_events_come_in_another_order_each_time_lose_none_and_have_none_taken_twice()
+    {
+        var events = new ConcurrentQueue<ConsumerEvent>();
+        var old = new ConsumerListener(events, 100, isSuccessor: false);
+        var next = new ConsumerListener(events, 100, isSuccessor: true);
+        old.Remember();
+        old.Take(Event("on a", true));
+        old.Take(Event("on b", false));
+        next.Take(Event("on b", false));
+        next.Take(Event("on b", true));
+        next.Take(Event("on a", true));
+
+        old.HandOverTo(next).Should().BeTrue();
+
+        events.Should().Equal(Event("on a", true), Event("on b", false), Event("on b", true));
+    }
+
+    [Fact]
+    public async Task A_file_that_gives_no_answer_holds_up_nothing_and_counts_as_unreadable_in_the_end()
+    {
+        var folder = Directory.CreateTempSubdirectory();
+        try
+        {
+            var file = Path.Combine(folder.FullName, "password");
+            var pipe = Path.Combine(folder.FullName, "pipe");
+            using (var made = Process.Start("mkfifo", pipe))
+            {
+                await made.WaitForExitAsync();
+            }
+
+            await File.WriteAllTextAsync(file, "one");
+            var secrets = new SettledSecrets(Options.Amqp! with { Username = "u", PasswordFile = file }, _time);
+            await LookAsync();
+            var one = await LookAsync();
+            File.Move(pipe, file, overwrite: true);
+
+            (await LookAsync()).Should().Be(one);
+            (await secrets.TakeAsync(CancellationToken.None)).Password.Should().Be("one");
+            _time.Shift(SettledSecrets.HungAfter);
+            (await LookAsync()).Should().NotBe(one);
+            (await secrets.TakeAsync(CancellationToken.None)).Reason.Should().Be(SourceReason.CredentialsUnreadable);
+
+            // Before anything counts there is nothing to connect with, but whoever waits may be told to stop.
+            var others = new SettledSecrets(Options.Amqp! with { Username = "u", PasswordFile = file }, _time);
+            (await others.LookAsync(CancellationToken.None)).Should().BeEmpty();
+            using var stop = new CancellationTokenSource(TimeSpan.FromMilliseconds(50), TimeProvider.System);
+            var taking = () => others.TakeAsync(stop.Token);
+            await taking.Should().ThrowAsync<OperationCanceledException>();
+
+            // What came so late must be seen once more, as any change.
+            File.Move(file, pipe);
+            await File.WriteAllTextAsync(file, "two");
+            await using (var late = new FileStream(pipe, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+            {
+                await late.WriteAsync("late"u8.ToArray());
+            }
+
+            for (var look = 0; look < 500 && (await secrets.TakeAsync(CancellationToken.None)).Password != "two"; look++)
+            {
+                await LookAsync();
+                (await secrets.TakeAsync(CancellationToken.None)).Password.Should().NotBe("late");
+                await Task.Delay(TimeSpan.FromMilliseconds(10), TimeProvider.System);
+            }
+
+            (await secrets.TakeAsync(CancellationToken.None)).Password.Should().Be("two");
+
+            async Task<string> LookAsync()
+            {
+                _time.Shift(SettledSecrets.LookInterval);
+                return await secrets.LookAsync(CancellationToken.None);
+            }
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task Authorities_count_once_they_can_be_read_and_vouch_for_their_own_alone()
+    {
+        var folder = Directory.CreateTempSubdirectory();
+        try
+        {
+            var file = Path.Combine(folder.FullName, "ca");
+            var pipe = Path.Combine(folder.FullName, "pipe");
+            using (var made = Process.Start("mkfifo", pipe))
+            {
+                await made.WaitForExitAsync();
+            }
+
+            using var first = SelfSigned("first");
+            using var second = SelfSigned("second");
+            var secrets = new SettledSecrets(Options.Amqp! with { Url = new Uri("amqps://n1"), CaFile = file }, _time);
+            (await SettleAsync("no certificate")).Reason.Should().Be(SourceReason.CaUnreadable);
+            Trusts(await SettleAsync(first.ExportCertificatePem())).Should().Be((true, false));
+            Trusts(await SettleAsync(second.ExportCertificatePem())).Should().Be((false, true));
+            (await SettleAsync("no certificate")).Reason.Should().Be(SourceReason.CaUnreadable);
+            Trusts(await SettleAsync(second.ExportCertificatePem())).Should().Be((false, true));
+
+            File.Move(pipe, file, overwrite: true);
+            await LookAsync();
+            _time.Shift(SettledSecrets.HungAfter);
+            await LookAsync();
+            (await secrets.TakeAsync(CancellationToken.None)).Reason.Should().Be(SourceReason.CaUnreadable);
+            await using (new FileStream(file, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+            {
+                // Nothing is left behind that still waits for it.
+            }
+
+            (bool First, bool Second) Trusts(AmqpSecrets taken) => (
+                TrustedAuthorities.Accepts(taken.Authorities!, first, null, SslPolicyErrors.RemoteCertificateChainErrors),
+                TrustedAuthorities.Accepts(taken.Authorities!, second, null, SslPolicyErrors.RemoteCertificateChainErrors));
+
+            async Task<AmqpSecrets> SettleAsync(string content)
+            {
+                await File.WriteAllTextAsync(file, content);
+                await LookAsync();
+                await LookAsync();
+                return await secrets.TakeAsync(CancellationToken.None);
+            }
+
+            async Task LookAsync()
+            {
+                _time.Shift(SettledSecrets.LookInterval);
+                await secrets.LookAsync(CancellationToken.None);
+            }
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+
+        static X509Certificate2 SelfSigned(string name)
+        {
+            using var key = ECDsa.Create();
+            var now = TimeProvider.System.GetUtcNow();
+            return new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256).CreateSelfSigned(now.AddDays(-1), now.AddDays(1));
+        }
+    }
+
     private static ConsumerEvent Event(string id, bool isCreated) => new(new QueueName("/", "q"), id, isCreated, 1, false);
 
     private async Task<DeclarePass> PassAsync(AmqpReader reader)
     {
         _time.Shift(TimeSpan.FromSeconds(1));
         return await reader.DeclareAsync(true, TimeSpan.FromSeconds(1), CancellationToken.None);
+    }
+
+    private async Task UntilTwoListenAsync(AmqpReader reader, CancellationToken cancellationToken)
+    {
+        reader.KeepListening(cancellationToken);
+        await PassAsync(reader);
+        _broker.Secrets = "second";
+        for (var second = 0; second < 10 && _broker.Listens < 2; second++)
+        {
+            await PassAsync(reader);
+            reader.KeepListening(cancellationToken);
+        }
+
+        _broker.Listens.Should().Be(2);
     }
 
     private static async Task Until(Func<bool> condition)
@@ -767,6 +1071,15 @@ public class DeclareTests
 
         public SourceReason ListenRefusal { get; set; }
 
+        public Func<CancellationToken, Task<SourceReason>>? Listen { get; set; }
+
+        public Func<CancellationToken, Task<SourceReason>>? Confirm { get; set; }
+
+        /// <summary>Whether connections with some secrets end as soon as they are made.</summary>
+        public Predicate<string> IsBornDead { get; set; } = static _ => false;
+
+        public List<IAmqpConnection> All { get; } = [];
+
         public int Listens { get; private set; }
 
         public int Confirms { get; private set; }
@@ -806,14 +1119,16 @@ public class DeclareTests
 
             Connections++;
             Vhosts.Add(vhost);
-            return Task.FromResult((SourceReason.None, (IAmqpConnection?)new Connection(this)));
+            var made = new Connection(this);
+            All.Add(made);
+            return Task.FromResult((SourceReason.None, (IAmqpConnection?)made));
         }
 
         public Task<string> LookAtSecretsAsync(CancellationToken cancellationToken) => Task.FromResult(Secrets);
 
         private sealed class Connection(FakeBroker broker) : IAmqpConnection
         {
-            public bool IsOpen { get; private set; } = true;
+            public bool IsOpen { get; private set; } = !broker.IsBornDead(broker.Secrets);
 
             public string Secrets { get; } = broker.Secrets;
 
@@ -828,13 +1143,13 @@ public class DeclareTests
                 broker.Listens++;
                 broker.EndListening = () => IsOpen = false;
                 broker.SendEvent = onEvent;
-                return Task.FromResult(broker.ListenRefusal);
+                return broker.Listen is { } listen ? listen(cancellationToken) : Task.FromResult(broker.ListenRefusal);
             }
 
             public Task<SourceReason> ConfirmListeningAsync(CancellationToken cancellationToken)
             {
                 broker.Confirms++;
-                return Task.FromResult(broker.ListenRefusal);
+                return broker.Confirm is { } confirm ? confirm(cancellationToken) : Task.FromResult(broker.ListenRefusal);
             }
 
             public void Abandon()
