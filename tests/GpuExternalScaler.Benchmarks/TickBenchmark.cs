@@ -61,7 +61,7 @@ internal static class TickBenchmark
                     workload.Touch(clock.Now);
                 }
 
-                var (cpu, bytes) = OnThisThread(loop.Tick);
+                var (cpu, bytes) = OnThisThread(() => loop.Tick());
                 ticks.Add(cpu.TotalMilliseconds);
                 allocated.Add(bytes / 1024.0 / 1024);
                 time.Advance(tick == 0 ? SweepInterval / 2 : TimeSpan.Zero);
