@@ -163,8 +163,11 @@ public abstract class OutageTests(RabbitMqInstallation installation) : IAsyncLif
         await Task.Delay(TimeSpan.FromSeconds(10), TimeProvider.System, CancellationToken.None);
         log.Mark("the broker is started, with neither messages nor consumers");
         await _broker.StartAsync();
-        await log.WaitForAsync(static answer => answer.IsDecided, "an answer again");
+
+        // A broker that was killed may have lost a queue it has only just been told of; it would show none at all.
         await using var returned = await QueueDriver.ConnectAsync(_broker);
+        await returned.DeclareQueueAsync(queue);
+        await log.WaitForAsync(static answer => answer.IsDecided, "an answer again", TimeSpan.FromSeconds(60));
         await returned.WaitForGaugesAsync(queue, ready: 0, unacked: 0, consumers: 0);
         await Task.Delay(TimeSpan.FromSeconds(30), TimeProvider.System, CancellationToken.None);
         log.Mark("work and consumers return");
