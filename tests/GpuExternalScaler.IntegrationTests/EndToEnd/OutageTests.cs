@@ -143,7 +143,7 @@ public abstract class OutageTests(RabbitMqInstallation installation) : IAsyncLif
         // Say they remember for ten seconds here. The hold outlasts the wait for consumers by as long as the average of
         // busy slots takes to forget that there were none.
         await using var scaler = await ScalerProcess.StartAsync(ScalerSetup.Configuration(
-            ScalerSetup.Connection(_broker, staleAfter: "2s"), "defaults: { holdAfterRecovery: 50s, coldStart: 5s }"));
+            ScalerSetup.Connection(_broker, staleAfter: "10s"), "defaults: { holdAfterRecovery: 50s, coldStart: 5s }"));
         var queue = SharedBroker.QueueName("recovery");
         var workload = ScalerSetup.Workload(queue);
         await using (var driver = await QueueDriver.ConnectAsync(_broker))
@@ -181,7 +181,7 @@ public abstract class OutageTests(RabbitMqInstallation installation) : IAsyncLif
 
         log.Mark("the work is done");
         await workers.AckAsync();
-        await log.WaitForAsync(static answer => answer.IsDecided && !answer.Active.Result, "the hold to have ended");
+        await log.WaitForAsync(static answer => answer.IsDecided && !answer.Active.Result, "the hold to have ended", TimeSpan.FromSeconds(120));
     }
 
     /// <summary>Ten consumers, seven of them busy.</summary>
