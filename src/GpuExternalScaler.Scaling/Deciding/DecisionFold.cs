@@ -27,6 +27,20 @@ public static class DecisionFold
         ArgumentNullException.ThrowIfNull(state);
         ArgumentNullException.ThrowIfNull(policy);
 
+        // Jobs are started for messages, whatever memory or latency say.
+        if (policy.Mode == WorkloadMode.Job || !FleetFold.IsUsed(snapshot))
+        {
+            state.Fleet = null;
+            return StepQueues(state, snapshot, policy, now);
+        }
+
+        state.Fleet ??= new FleetState { BeganAt = now, HasAnswer = state.HasAnswer, LastAnswer = state.LastAnswer };
+        var queues = snapshot.HasQueues ? StepQueues(state, snapshot, policy, now) : default;
+        return FleetFold.Step(state.Fleet, queues, snapshot, policy, now);
+    }
+
+    private static ScalingDecision StepQueues(WorkloadState state, in WorkloadSnapshot snapshot, ScalingPolicy policy, DateTimeOffset now)
+    {
         var sums = QueueSums.Of(snapshot, policy, state.History, now);
         if (sums.Undecided is { } reason)
         {
@@ -441,7 +455,7 @@ public static class DecisionFold
     // No number a broker or a policy can hold makes more than this; no infinity can become a NaN further on.
     private static double Bounded(double slots) => Math.Min(slots, 1e12);
 
-    private static ScalingDecision NotBelow(in ScalingDecision decision, double replicas, bool active, DecisionReason reason)
+    internal static ScalingDecision NotBelow(in ScalingDecision decision, double replicas, bool active, DecisionReason reason)
     {
         var raised = decision.Replicas < replicas || (active && !decision.IsActive);
         return decision with

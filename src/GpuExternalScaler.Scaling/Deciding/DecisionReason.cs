@@ -18,6 +18,15 @@ public enum DecisionReason : byte
     /// <summary>Undecided: a stream, whose figures say nothing about work to do.</summary>
     StreamUnsupported,
 
+    /// <summary>Undecided: the source answers, and has never shown a pod of the workload.</summary>
+    PodsNotSeen,
+
+    /// <summary>Undecided: the workload's query is answered with nothing, or with no number.</summary>
+    QueryEmpty,
+
+    /// <summary>Undecided: the trigger and the configuration name nothing to go by.</summary>
+    NoDemandSignal,
+
     /// <summary>Decided: no message anywhere.</summary>
     Idle,
 
@@ -66,6 +75,27 @@ public enum DecisionReason : byte
     /// Held: workers that have cancelled their consumers still hold messages; for these the answer neither grows nor falls.
     /// </summary>
     Draining,
+
+    /// <summary>Decided by the memory of accelerators (signal 4).</summary>
+    VramHeadroom,
+
+    /// <summary>Decided by the fill of key-value caches, which stands in for VRAM that is taken beforehand (T14).</summary>
+    CacheFill,
+
+    /// <summary>Decided by requests waiting and running in model servers.</summary>
+    ModelServerRequests,
+
+    /// <summary>Decided by the workload's latency (signal 5).</summary>
+    Latency,
+
+    /// <summary>Decided by the workload's own query.</summary>
+    Query,
+
+    /// <summary>Held: VRAM is the only signal, and it does not move with load.</summary>
+    VramSaysNothing,
+
+    /// <summary>Held: a signal other than demand is not fresh, so the answer may grow and not shrink, for <c>holdFor</c>.</summary>
+    SignalStale,
 }
 
 /// <summary>The stable names of <see cref="DecisionReason"/>.</summary>
@@ -73,9 +103,10 @@ public static class DecisionReasons
 {
     private static readonly string[] Codes =
     [
-        "not_sampled", "source_stale", "queue_missing", "stream_unsupported", "idle", "consumer_saturation",
+        "not_sampled", "source_stale", "queue_missing", "stream_unsupported", "pods_not_seen", "query_empty", "no_demand_signal", "idle", "consumer_saturation",
         "offered_load", "backlog", "service_time_unknown", "job_messages", "holding", "partial_readings",
         "counters_stale", "recovering", "unacked_unknown", "single_active_consumer", "no_progress", "draining",
+        "vram_headroom", "cache_fill", "model_server_requests", "latency", "query", "vram_says_nothing", "signal_stale",
     ];
 
     /// <summary>All reasons, in order.</summary>
@@ -85,5 +116,5 @@ public static class DecisionReasons
     public static string Code(this DecisionReason reason) => Codes[(int)reason];
 
     /// <summary>Whether the reason says that there is no answer.</summary>
-    public static bool IsUndecided(this DecisionReason reason) => reason <= DecisionReason.StreamUnsupported;
+    public static bool IsUndecided(this DecisionReason reason) => reason <= DecisionReason.NoDemandSignal;
 }

@@ -10,7 +10,7 @@ public static class DecisionText
     public static string Describe(in ScalingDecision decision, DateTimeOffset now)
     {
         var age = Seconds(Math.Max(0, (now - decision.ObservedAt).TotalSeconds));
-        var seen = string.Create(CultureInfo.InvariantCulture,
+        var seen = decision.Queues == 0 ? Fleet(decision.Fleet, age) : string.Create(CultureInfo.InvariantCulture,
             $"{decision.Ready} ready, {Count(decision, QueueGauges.Unacked, decision.Unacked)} unacknowledged, {Count(decision, QueueGauges.Consumers, decision.Consumers)} consumers ({age} ago)");
         return Reason(decision, seen, age) + Caveats(decision);
     }
@@ -18,7 +18,10 @@ public static class DecisionText
     private static string Reason(in ScalingDecision decision, string seen, string age) =>
         decision.Reason switch
         {
-            DecisionReason.NotSampled => "no reading of the queue yet",
+            DecisionReason.NotSampled => decision.Fleet.IsUsed ? "not every source has been read yet" : "no reading of the queue yet",
+            DecisionReason.PodsNotSeen => "the source answers, but shows no pod of the workload: does target name its Deployment, and do the metrics carry pod labels?",
+            DecisionReason.QueryEmpty => "the workload's query is answered with no number",
+            DecisionReason.NoDemandSignal => "nothing to go by: the workload needs a queue, a model server, vramThreshold or a query",
             DecisionReason.SourceStale => $"the newest reading is {age} old, past staleAfter",
             DecisionReason.QueueMissing => "the broker answers, but a queue does not exist",
             DecisionReason.StreamUnsupported => "the queue is a stream: its ready and unacknowledged counts say nothing about work to do",
@@ -40,8 +43,36 @@ public static class DecisionText
             DecisionReason.SingleActiveConsumer => $"{seen}: one consumer of the queue works at a time (single active consumer), so more than {Number(decision.Replicas)} replicas would not help",
             DecisionReason.NoProgress => $"{seen}: messages come back to the queue again and again and none is completed, as when one of them crashes its worker: not above {Number(decision.Replicas)} replicas",
             DecisionReason.Draining => $"{seen}: not below {Number(decision.FloorReplicas)} replicas while workers without a consumer hold messages",
+            DecisionReason.VramHeadroom => $"{seen}: {Percent(decision.Fleet.VramUsed)} of VRAM in use by {decision.Fleet.Pods} pods, of which {Percent(decision.Fleet.VramBase)} is held without load, need {Number(decision.Fleet.VramReplicas)} replicas to stay under the threshold",
+            DecisionReason.CacheFill => $"{seen}: key-value caches {Percent(decision.Fleet.CacheFill)} full need {Number(decision.Fleet.CacheReplicas)} replicas to stay under kvCacheThreshold",
+            DecisionReason.ModelServerRequests => $"{seen}: {Number(decision.Fleet.RequestsRunning)} requests running and {Number(decision.Fleet.RequestsWaiting)} waiting in the model servers need {Number(decision.Fleet.RequestReplicas)} replicas",
+            DecisionReason.Latency => $"{seen}: a latency of {Seconds(decision.Fleet.LatencySeconds)} needs {Number(decision.Fleet.LatencyReplicas)} replicas",
+            DecisionReason.Query => $"{seen}: the workload's query asks for {Number(decision.Fleet.QueryReplicas)} replicas",
+            DecisionReason.VramSaysNothing => $"{seen}: VRAM is the only signal and says nothing: staying at {Number(decision.Replicas)} replicas",
+            DecisionReason.SignalStale => $"{seen}, but {Stale(decision.Fleet.Stale)} cannot be told now: not below {Number(decision.FloorReplicas)} replicas",
             _ => decision.Reason.Code(),
         };
+
+    private static string Fleet(in FleetFigures fleet, string age) =>
+        string.Create(CultureInfo.InvariantCulture, $"{Number(fleet.Existing)} replicas ({age} ago)");
+
+    private static string Stale(StaleSignals stale) => string.Join(", ", Enum.GetValues<StaleSignals>().Where(signal => signal != StaleSignals.None && stale.HasFlag(signal)).Select(static signal => signal switch
+    {
+        StaleSignals.Vram => "VRAM",
+        StaleSignals.ModelServers => "the model servers",
+        StaleSignals.Latency => "the latency",
+        _ => "the query",
+    }));
+
+    private static string VramCaveat(VramStanding standing) => standing switch
+    {
+        VramStanding.Flat => "; VRAM is high and does not move with load, as of servers that take it beforehand, so it does not count",
+        VramStanding.ReplacedByCache => "; the fill of the model servers' caches counts in place of VRAM",
+        VramStanding.BaseAboveThreshold => "; a replica without load holds more VRAM than vramThreshold, so it does not count",
+        VramStanding.NotSeen => "; no pod of the workload is seen with VRAM",
+        VramStanding.Stale => "; what is known of VRAM is too old, or contradicts the replicas there are",
+        _ => "",
+    };
 
     /// <summary>What limits the figures behind an answer.</summary>
     private static string Caveats(in ScalingDecision decision)
@@ -51,7 +82,7 @@ public static class DecisionText
             return "";
         }
 
-        var caveats = "";
+        var caveats = VramCaveat(decision.Fleet.Vram);
         if ((decision.Missing & QueueGauges.Unacked) != QueueGauges.None)
         {
             caveats += "; the broker is read over AMQP, which does not count unacknowledged messages";
@@ -84,6 +115,8 @@ public static class DecisionText
 
     private static string Count(in ScalingDecision decision, QueueGauges gauge, long value) =>
         (decision.Missing & gauge) == QueueGauges.None ? value.ToString(CultureInfo.InvariantCulture) : "an unknown number of";
+
+    private static string Percent(double share) => (100 * share).ToString("0.#", CultureInfo.InvariantCulture) + " %";
 
     private static string Number(double value) => value.ToString("0.##", CultureInfo.InvariantCulture);
 

@@ -21,7 +21,14 @@ public sealed class WorkloadState
     /// Notes that nobody is answered for a while, as in an outage: afterwards the answer is not below the one before until
     /// readings were fresh for long enough.
     /// </summary>
-    public void Interrupt() => DecisionFold.BeginRecovery(this, afterOutage: true);
+    public void Interrupt()
+    {
+        DecisionFold.BeginRecovery(this, afterOutage: true);
+        if (Fleet is not null)
+        {
+            FleetFold.BeginRecovery(Fleet);
+        }
+    }
 
     /// <summary>Whether there ever was an answer.</summary>
     internal bool HasAnswer { get; set; }
@@ -68,6 +75,9 @@ public sealed class WorkloadState
     /// <summary>Replicas of the answer when progress ceased, above which nothing is asked for until it resumes; null while there is some.</summary>
     internal double? NoProgressCap { get; set; }
 
+    /// <summary>What the signals besides queues remember; null while there are none.</summary>
+    internal FleetState? Fleet { get; set; }
+
     /// <summary>An independent copy.</summary>
     public WorkloadState Clone() => new(History.Clone())
     {
@@ -86,5 +96,6 @@ public sealed class WorkloadState
         NoProgressCap = NoProgressCap,
         SignOfWorkAt = SignOfWorkAt,
         AutoAckUnseen = AutoAckUnseen,
+        Fleet = Fleet?.Clone(),
     };
 }

@@ -20,6 +20,16 @@ public enum MissingQueuePolicy : byte
     Zero,
 }
 
+/// <summary>How the memory of a workload's accelerators is put together.</summary>
+public enum VramAggregate : byte
+{
+    /// <summary>Added up: load that spreads over replicas.</summary>
+    Total,
+
+    /// <summary>The fullest accelerator's, for all: workloads where one runs hot.</summary>
+    Max,
+}
+
 /// <summary>
 /// Everything an operator or a trigger may say about how one workload is decided. Immutable: one snapshot a step.
 /// Ranges are checked where policies are read; the decision stays finite for any finite value.
@@ -82,6 +92,45 @@ public sealed record ScalingPolicy
 
     /// <summary>What a queue that does not exist means. Default hold.</summary>
     public MissingQueuePolicy MissingQueue { get; init; } = MissingQueuePolicy.Hold;
+
+    /// <summary>
+    /// Share of its VRAM that an accelerator may use before more replicas are asked for (θᵥ), in (0, 1]; null: VRAM is not
+    /// looked at. Too low pays for empty memory; too high leaves none for the requests of a cold start.
+    /// </summary>
+    public double? VramThreshold { get; init; }
+
+    /// <summary>How VRAM is put together. Default total.</summary>
+    public VramAggregate VramAggregate { get; init; } = VramAggregate.Total;
+
+    /// <summary>Bytes of VRAM a replica holds without load; null: the least a replica was seen to hold while idle.</summary>
+    public long? ModelMemory { get; init; }
+
+    /// <summary>Accelerators of one replica; null: as many as a pod is seen to have. For replicas of several pods.</summary>
+    public int? GpusPerReplica { get; init; }
+
+    /// <summary>Share of its key-value cache that a model server may fill before more replicas are asked for. Default 0.8.</summary>
+    public double KvCacheThreshold { get; init; } = 0.8;
+
+    /// <summary>PromQL that gives a latency in seconds; null: none.</summary>
+    public string? LatencyQuery { get; init; }
+
+    /// <summary>The latency not to be exceeded; null: none is looked at.</summary>
+    public TimeSpan? LatencyObjective { get; init; }
+
+    /// <summary>PromQL that gives a number of replicas; null: none.</summary>
+    public string? Query { get; init; }
+
+    /// <summary>
+    /// The HPA's tolerance, within which it ignores what it is told. Default 0.1. A need of limits (VRAM, latency) inside it is
+    /// published just above it. Lower than the HPA's: such needs are ignored; higher: one replica more than needed.
+    /// </summary>
+    public double HpaTolerance { get; init; } = 0.1;
+
+    /// <summary>Most replicas the ScaledObject allows; null: not known, unless kube-state-metrics tells.</summary>
+    public int? MaxReplicas { get; init; }
+
+    /// <summary>Age below which a pod is too young to tell anything by its memory (T15). 60 s; not a user's setting.</summary>
+    public TimeSpan YoungPod { get; init; } = TimeSpan.FromSeconds(60);
 
     /// <summary>Shortest window over which busy slots and arrivals are averaged. 15 s; not a user's setting.</summary>
     public TimeSpan MinimumWindow { get; init; } = TimeSpan.FromSeconds(15);
