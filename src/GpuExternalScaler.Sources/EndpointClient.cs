@@ -4,6 +4,7 @@ using System.Net.Http.Headers;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
 namespace GpuExternalScaler.Sources;
@@ -12,10 +13,11 @@ namespace GpuExternalScaler.Sources;
 /// Gets pages from configured endpoints within limits of time and size. Never follows a redirect (it could carry
 /// credentials elsewhere) and never asks a proxy. Every failure is an <see cref="EndpointAnswer"/>, never an exception.
 /// </summary>
-internal sealed class EndpointClient(string? caFile, TimeProvider timeProvider) : IDisposable
+internal sealed class EndpointClient(string? caFile, TimeProvider timeProvider, ClientCertificateFiles? certificateFiles = null) : IDisposable
 {
     private HttpClient? _client;
-    private byte[] _caBytes = [];
+    private HttpClient? _previous;
+    private byte[] _fingerprint = [];
 
     /// <summary>
     /// Gets one page. To be called by one sweep at a time per <see cref="PrepareAsync"/>, with any number of requests at once.
@@ -28,20 +30,35 @@ internal sealed class EndpointClient(string? caFile, TimeProvider timeProvider) 
         long maxBytes,
         CancellationToken cancellationToken)
     {
+        using var request = new HttpRequestMessage(HttpMethod.Get, uri);
+        request.Headers.Authorization = authorization;
+        return await SendAsync(request, timeout, maxBytes, maxErrorBytes: 0, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Sends one request. Where the status is not 200, the answer carries a body of up to <paramref name="maxErrorBytes"/>
+    /// all the same; a longer one is left unread.
+    /// </summary>
+    /// <exception cref="OperationCanceledException">The caller's token was cancelled; not on a timeout.</exception>
+    public async Task<EndpointAnswer> SendAsync(
+        HttpRequestMessage request, TimeSpan timeout, long maxBytes, int maxErrorBytes, CancellationToken cancellationToken)
+    {
         var client = _client ?? throw new InvalidOperationException("Prepare the client first.");
         using var limit = new CancellationTokenSource(timeout, timeProvider);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, limit.Token);
         var headersRead = false;
         try
         {
-            using var request = new HttpRequestMessage(HttpMethod.Get, uri);
-            request.Headers.Authorization = authorization;
             using var response =
                 await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, linked.Token).ConfigureAwait(false);
             headersRead = true;
             if (response.StatusCode != HttpStatusCode.OK)
             {
-                return new EndpointAnswer(Classify(response.StatusCode), (int)response.StatusCode);
+                var reason = Classify(response.StatusCode);
+                var status = (int)response.StatusCode;
+                return maxErrorBytes == 0 || response.Content.Headers.ContentLength > maxErrorBytes
+                    ? new EndpointAnswer(reason, status)
+                    : (await ReadBodyAsync(response.Content, maxErrorBytes, linked.Token).ConfigureAwait(false)).As(reason, status);
             }
 
             if (response.Content.Headers.ContentLength > maxBytes)
@@ -69,43 +86,67 @@ internal sealed class EndpointClient(string? caFile, TimeProvider timeProvider) 
         }
     }
 
-    /// <summary>Readies the client for a sweep: reads the CA file again and, if it changed, starts anew.</summary>
+    /// <summary>
+    /// Readies the client for a sweep: reads the CA file and the client's certificate again and, if they changed, starts
+    /// anew. Requests under way end on the connections they began on.
+    /// </summary>
     public async Task<SourceReason> PrepareAsync(CancellationToken cancellationToken)
     {
-        if (caFile is null)
+        byte[] authorities = [];
+        if (caFile is not null)
         {
-            _client ??= CreateClient(trusted: null);
-            return SourceReason.None;
-        }
-
-        try
-        {
-            var bytes = await File.ReadAllBytesAsync(caFile, cancellationToken).ConfigureAwait(false);
-            if (_client is not null && bytes.AsSpan().SequenceEqual(_caBytes))
+            try
             {
-                return SourceReason.None;
+                authorities = await File.ReadAllBytesAsync(caFile, cancellationToken).ConfigureAwait(false);
             }
-
-            if (TrustedAuthorities.Parse(bytes) is not { } trusted)
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {
                 return SourceReason.CaUnreadable;
             }
+        }
 
-            var previous = _client;
-            _client = CreateClient(trusted);
-            _caBytes = bytes;
-            previous?.Dispose();
+        var own = default(ClientCertificate);
+        if (certificateFiles is not null)
+        {
+            own = await ClientCertificate.ReadAsync(certificateFiles, cancellationToken).ConfigureAwait(false);
+            if (own is null)
+            {
+                return SourceReason.CertificateUnreadable;
+            }
+        }
+
+        byte[] fingerprint = [.. SHA256.HashData(authorities), .. own?.Fingerprint ?? []];
+        if (_client is not null && fingerprint.AsSpan().SequenceEqual(_fingerprint))
+        {
             return SourceReason.None;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+
+        var trusted = default(X509Certificate2Collection);
+        if (caFile is not null && (trusted = TrustedAuthorities.Parse(authorities)) is null)
         {
             return SourceReason.CaUnreadable;
         }
+
+        SslStreamCertificateContext? context = null;
+        if (own is not null && (context = own.Load()) is null)
+        {
+            return SourceReason.CertificateUnreadable;
+        }
+
+        _previous?.Dispose();
+        _previous = _client;
+        _client = CreateClient(trusted, context);
+        _fingerprint = fingerprint;
+        return SourceReason.None;
     }
 
-    public void Dispose() => _client?.Dispose();
+    public void Dispose()
+    {
+        _client?.Dispose();
+        _previous?.Dispose();
+    }
 
-    private static HttpClient CreateClient(X509Certificate2Collection? trusted)
+    private static HttpClient CreateClient(X509Certificate2Collection? trusted, SslStreamCertificateContext? own)
     {
         var handler = new SocketsHttpHandler
         {
@@ -119,9 +160,13 @@ internal sealed class EndpointClient(string? caFile, TimeProvider timeProvider) 
             // A name behind one URL may move to another address while its old one still accepts connections.
             PooledConnectionLifetime = TimeSpan.FromMinutes(5),
         };
-        if (trusted is not null)
+        if (trusted is not null || own is not null)
         {
-            handler.SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = TrustedAuthorities.Policy(trusted) };
+            handler.SslOptions = new SslClientAuthenticationOptions
+            {
+                CertificateChainPolicy = trusted is null ? null : TrustedAuthorities.Policy(trusted),
+                ClientCertificateContext = own,
+            };
         }
 
         return new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
@@ -195,7 +240,13 @@ internal readonly struct EndpointAnswer : IDisposable
     public EndpointAnswer(PageBuffer page) => _page = page;
 
     public EndpointAnswer(SourceReason reason, int status = 0)
+        : this(null, reason, status)
     {
+    }
+
+    private EndpointAnswer(PageBuffer? page, SourceReason reason, int status)
+    {
+        _page = page;
         Reason = reason;
         Status = status;
     }
@@ -205,7 +256,11 @@ internal readonly struct EndpointAnswer : IDisposable
     /// <summary>HTTP status where that is the reason, else 0.</summary>
     public int Status { get; }
 
+    /// <summary>The page; with another status than 200, what came with it if it was asked for.</summary>
     public ReadOnlySpan<byte> Body => _page is null ? default : _page.Bytes;
+
+    /// <summary>This body as one that came with another status than 200.</summary>
+    public EndpointAnswer As(SourceReason reason, int status) => new(_page, reason, status);
 
     public void Dispose() => _page?.Dispose();
 }

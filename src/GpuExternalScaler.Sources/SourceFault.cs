@@ -27,6 +27,9 @@ public enum SourceReason : byte
     /// <summary>The CA file could not be read, or holds no certificate.</summary>
     CaUnreadable,
 
+    /// <summary>The client certificate or its key could not be read, or they do not belong together.</summary>
+    CertificateUnreadable,
+
     /// <summary>HTTP 401: wrong user or password, or no access to this virtual host.</summary>
     Unauthorized,
 
@@ -75,6 +78,18 @@ public enum SourceReason : byte
     /// <summary>The broker takes no more connections: a limit of the node, the virtual host or the user is reached.</summary>
     LimitReached,
 
+    /// <summary>The server refused the query itself (T19): asking again would not help.</summary>
+    QueryRejected,
+
+    /// <summary>HTTP 429: too many requests, of ours or of a tenant's.</summary>
+    TooManyRequests,
+
+    /// <summary>HTTP 502, 503 or 504: the server, or what stands before it, cannot answer now.</summary>
+    Unavailable,
+
+    /// <summary>The server was not asked because it did not answer a moment ago; one attempt is made per interval.</summary>
+    CircuitOpen,
+
     /// <summary>A defect of this program; the sentence names the exception's type.</summary>
     Unexpected,
 }
@@ -93,6 +108,7 @@ public static class SourceReasonCodes
         SourceReason.Tls => "tls",
         SourceReason.CredentialsUnreadable => "credentials_unreadable",
         SourceReason.CaUnreadable => "ca_unreadable",
+        SourceReason.CertificateUnreadable => "certificate_unreadable",
         SourceReason.Unauthorized => "unauthorized",
         SourceReason.Forbidden => "forbidden",
         SourceReason.NotFound => "not_found",
@@ -109,6 +125,10 @@ public static class SourceReasonCodes
         SourceReason.CannotList => "cannot_list",
         SourceReason.ConsumersHidden => "consumers_hidden",
         SourceReason.LimitReached => "limit_reached",
+        SourceReason.QueryRejected => "query_rejected",
+        SourceReason.TooManyRequests => "too_many_requests",
+        SourceReason.Unavailable => "unavailable",
+        SourceReason.CircuitOpen => "circuit_open",
         _ => "unexpected",
     };
 }

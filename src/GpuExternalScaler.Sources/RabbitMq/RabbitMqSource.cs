@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Http.Headers;
-using System.Net.Sockets;
 using System.Text;
 
 namespace GpuExternalScaler.Sources.RabbitMq;
@@ -15,7 +14,7 @@ namespace GpuExternalScaler.Sources.RabbitMq;
 /// nothing else, and wake queues sooner where there is (T3). The cost of a sweep does not depend on the number of
 /// workloads.
 /// </remarks>
-public sealed class RabbitMqSource : IDisposable
+public sealed class RabbitMqSource : ISource
 {
     // An array can hold 2 GiB; buffers are doubled.
     private const long LargestResponseBytes = 512L * 1024 * 1024;
@@ -25,7 +24,7 @@ public sealed class RabbitMqSource : IDisposable
 
     private readonly MonotonicClock _clock;
     private readonly Action<SweepOutcome>? _onSweep;
-    private readonly Func<string, CancellationToken, Task<IPAddress[]>> _resolve;
+    private readonly NamedAddresses _nodes;
     private readonly BrokerState _state;
     private readonly EndpointClient _metricsClient;
     private readonly EndpointClient _managementClient;
@@ -36,7 +35,6 @@ public sealed class RabbitMqSource : IDisposable
     private readonly Uri[] _listUrls;
     private readonly Uri[] _totalsUrls;
     private readonly TaskCompletionSource _firstMetricsSweep = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private IPAddress[] _addresses = [];
 
     /// <summary>Prepares a source; nothing is contacted before <see cref="RunAsync"/>.</summary>
     /// <param name="options">The connection.</param>
@@ -59,7 +57,7 @@ public sealed class RabbitMqSource : IDisposable
         Options = options;
         _clock = clock;
         _onSweep = onSweep;
-        _resolve = resolve;
+        _nodes = new NamedAddresses(options.MetricsDns, options.NodeTimeout, clock.TimeProvider, resolve);
         _state = new BrokerState(options);
         _metricsClient = new EndpointClient(options.MetricsCaFile, clock.TimeProvider);
         _managementClient = new EndpointClient(options.Management?.CaFile, clock.TimeProvider);
@@ -287,42 +285,16 @@ public sealed class RabbitMqSource : IDisposable
         return overview.Body.IndexOf("\"disable_stats\":true"u8) >= 0;
     }
 
-    /// <summary>
-    /// Adds the present addresses of the configured name; false if it does not resolve now, when its last known addresses
-    /// are asked all the same: a broken resolver need not blind us.
-    /// </summary>
+    /// <summary>Adds the present addresses of the configured name; false if it does not resolve now.</summary>
     private async Task<bool> AddAddressesAsync(List<Uri> urls, List<NodeAnswer> answers, CancellationToken cancellationToken)
     {
-        if (Options.MetricsDns is not { } target)
-        {
-            return true;
-        }
-
-        var resolved = true;
-        using var limit = new CancellationTokenSource(Options.NodeTimeout, _clock.TimeProvider);
-        using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, limit.Token);
-        try
-        {
-            var addresses = await _resolve(target.Host, linked.Token).WaitAsync(linked.Token);
-            resolved = addresses.Length > 0;
-            _addresses = resolved ? addresses : _addresses;
-        }
-        catch (Exception e) when (e is SocketException or OperationCanceledException && !cancellationToken.IsCancellationRequested)
-        {
-            resolved = false;
-        }
-
+        var resolved = await _nodes.ResolveAsync(cancellationToken);
         if (!resolved)
         {
-            answers.Add(new NodeAnswer(target.ToString(), new EndpointAnswer(SourceReason.Dns)));
+            answers.Add(new NodeAnswer(_nodes.Name, new EndpointAnswer(SourceReason.Dns)));
         }
 
-        foreach (var address in _addresses.Distinct())
-        {
-            var host = address.AddressFamily == AddressFamily.InterNetworkV6 ? $"[{address}]" : address.ToString();
-            urls.Add(new Uri($"http://{host}:{target.Port}/metrics/detailed?{_metricsQuery}"));
-        }
-
+        urls.AddRange(_nodes.Urls($"/metrics/detailed?{_metricsQuery}"));
         return resolved;
     }
 

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using GpuExternalScaler.Rpc;
 using GpuExternalScaler.Scaling.Readings;
+using GpuExternalScaler.Sources;
 using GpuExternalScaler.Sources.RabbitMq;
 
 namespace GpuExternalScaler.Evaluation;
@@ -12,25 +13,17 @@ namespace GpuExternalScaler.Evaluation;
 /// </summary>
 internal sealed class QueueBinding
 {
-    // Linear time has a constant, and a pattern can make it 0.2 s for one name of 200 characters.
-    private static readonly TimeSpan PatternLimit = TimeSpan.FromMilliseconds(500);
-
-    // A usual match takes microseconds. One slow one may be a pause of the machine; ten in one scan are the pattern.
-    private static readonly TimeSpan SlowMatch = TimeSpan.FromMilliseconds(5);
-    private const int SlowMatches = 10;
-
     private readonly QueueSelector _selector;
     private readonly string _vhost;
     private readonly int[] _named;
     private readonly List<int> _matched = [];
+    private readonly PatternPatience _patience = new();
     private Dictionary<QueueName, (QueueKind Kind, bool IsSingleActive)>? _facts;
     private QueueBinding? _before;
     private Regex? _pattern;
-    private TimeSpan _patternTime;
     private int _generation = -1;
     private long _namesVersion = -1;
     private int _scanned;
-    private int _slowMatches;
     private bool _scannedOnce;
 
     /// <param name="selector">Which queues.</param>
@@ -173,7 +166,7 @@ internal sealed class QueueBinding
             _scanned = 0;
             _matched.Clear();
             _scannedOnce = false;
-            ForgetPatternTime();
+            _patience.Restore();
             Version++;
         }
 
@@ -232,10 +225,8 @@ internal sealed class QueueBinding
             _pattern ??= QueueSelector.Compile(_selector.Pattern!)!;
             var began = budget.Begin();
             var matches = _pattern.IsMatch(names[_scanned].Name);
-            var took = budget.End(began);
-            _patternTime += took;
-            _slowMatches += took > SlowMatch ? 1 : 0;
-            if (_patternTime > PatternLimit && _slowMatches >= SlowMatches)
+            _patience.Add(budget.End(began));
+            if (_patience.IsOver)
             {
                 // Its automaton may have grown to a gigabyte; it goes with the expression.
                 IsRefused = true;
@@ -250,7 +241,7 @@ internal sealed class QueueBinding
         }
 
         _scannedOnce = true;
-        ForgetPatternTime();
+        _patience.Restore();
         return true;
     }
 
@@ -259,31 +250,5 @@ internal sealed class QueueBinding
     {
         var readings = Source.Current;
         return IsBoundTo(readings) && readings.TryFindSlot(queue.Vhost, queue.Name, out var slot) && slot < _scanned ? _matched.BinarySearch(slot) >= 0 : null;
-    }
-
-    private void ForgetPatternTime() => (_patternTime, _slowMatches) = (TimeSpan.Zero, 0);
-}
-
-/// <summary>The time one tick of the evaluation loop may spend on matching patterns, for all workloads together.</summary>
-internal sealed class MatchingBudget(TimeProvider time)
-{
-    private static readonly TimeSpan PerTick = TimeSpan.FromMilliseconds(100);
-    private TimeSpan _spent;
-
-    /// <summary>Whether the rest must wait for the next tick.</summary>
-    public bool IsSpent => _spent > PerTick;
-
-    /// <summary>Begins a tick.</summary>
-    public void Reset() => _spent = TimeSpan.Zero;
-
-    /// <summary>Begins one match.</summary>
-    public long Begin() => time.GetTimestamp();
-
-    /// <summary>Ends it, and says how long it took.</summary>
-    public TimeSpan End(long began)
-    {
-        var took = time.GetElapsedTime(began);
-        _spent += took;
-        return took;
     }
 }
