@@ -117,10 +117,11 @@ internal static class ScalerServer
     {
         services.AddSingleton(_ => new MonotonicClock(time));
         services.AddSingleton(provider => new CurrentConfiguration(
-            new ConfigurationSnapshot(options, BrokerConnections.Of(options, provider.GetRequiredService<SourceFactory>().Open), origin?.Reading)));
+            ConfigurationSnapshot.Of(options, provider.GetRequiredService<SourceFactory>(), origin?.Reading)));
         services.AddSingleton<ScalerMetrics>();
         services.AddSingleton<SweepJournal>();
-        services.AddSingleton(static provider => new SourceFactory(provider.GetRequiredService<MonotonicClock>(), provider.GetRequiredService<SweepJournal>().Note));
+        services.AddSingleton(static provider => new SourceFactory(
+            provider.GetRequiredService<MonotonicClock>(), provider.GetRequiredService<SweepJournal>().Note, provider.GetRequiredService<SweepJournal>().Note));
         services.AddSingleton<SourceRunner>();
         services.AddHostedService(static provider => provider.GetRequiredService<SourceRunner>());
 

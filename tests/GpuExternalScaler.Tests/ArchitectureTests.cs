@@ -62,7 +62,7 @@ public class ArchitectureTests
     {
         var page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "trigger-metadata.md"));
 
-        PolicyKeys.All.Keys.Should().OnlyContain(key => page.Contains($"| `{key}` |", StringComparison.Ordinal));
+        PolicyKeys.All.Keys.Concat(TriggerKeys.Identity.Select(static key => key.Name)).Should().OnlyContain(key => page.Contains($"| `{key}` |", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -70,12 +70,21 @@ public class ArchitectureTests
     {
         var page = File.ReadAllText(Path.Combine(Repository.Root, "docs", "configuration.md"));
 
-        FileKeys.Server.Select(static key => key.Path).Concat(FileKeys.RabbitMq.Select(static key => "rabbitmq.<name>." + key.Path))
-            .Should().OnlyContain(path => page.Contains($"| `{path}` |", StringComparison.Ordinal));
+        string[] paths =
+        [
+            .. FileKeys.Server.Select(static key => key.Path),
+            .. FileKeys.RabbitMq.Select(static key => "rabbitmq.<name>." + key.Path),
+            .. FileKeys.Prometheus.Select(static key => "prometheus.<name>." + key.Path),
+            .. FileKeys.Gpu.Select(static key => "gpu.<name>." + key.Path),
+            .. FileKeys.ModelServers.Select(static key => "modelServers.<name>." + key.Path),
+        ];
+        paths.Should().OnlyContain(path => page.Contains($"| `{path}` |", StringComparison.Ordinal));
     }
 
     [Theory]
     [InlineData("docs/configuration.md")]
+    [InlineData("docs/gpu.md")]
+    [InlineData("docs/model-servers.md")]
     [InlineData("README.md")]
     [InlineData("samples/quickstart/scaler.yaml")]
     public void Every_configuration_shown_can_be_loaded(string file)
@@ -85,8 +94,8 @@ public class ArchitectureTests
             ? [text]
             : text.Split("```").Where(static (_, i) => i % 2 == 1).Where(static block => block.StartsWith("yaml\n", StringComparison.Ordinal)).Select(static block => block[5..]);
 
-        // The README shows ScaledObjects too.
-        var configurations = blocks.Where(block => file != "README.md" || block.Contains("rabbitmq:", StringComparison.Ordinal)).ToList();
+        // Pages show ScaledObjects too.
+        var configurations = blocks.Where(static block => !block.StartsWith("apiVersion:", StringComparison.Ordinal)).ToList();
 
         configurations.Should().NotBeEmpty();
         foreach (var yaml in configurations)

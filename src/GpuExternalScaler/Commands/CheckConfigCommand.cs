@@ -1,4 +1,5 @@
 using System.CommandLine;
+using GpuExternalScaler.Configuration;
 
 namespace GpuExternalScaler.Commands;
 
@@ -31,9 +32,14 @@ internal static class CheckConfigCommand
         }
 
         await output.WriteLineAsync(
-            $"{file}: valid: {counted}; {Count(options.RabbitMq.Count, "RabbitMQ connection")}, {Count(options.Policies.Defaults.Count, "default")}, {Count(options.Policies.Workloads.Count, "workload entry", "workload entries")}");
+            $"{file}: valid: {counted}; {Count(options.RabbitMq.Count, "RabbitMQ connection")}, {Others(options)}{Count(options.Policies.Defaults.Count, "default")}, {Count(options.Policies.Workloads.Count, "workload entry", "workload entries")}");
         return ExitCode.Done;
     }
+
+    private static string Others(ScalerOptions options) => string.Concat(new (int Count, string Kind)[]
+    {
+        (options.Prometheus.Count, "Prometheus connection"), (options.Gpu.Count, "GPU connection"), (options.ModelServers.Count, "model server connection"),
+    }.Where(static of => of.Count > 0).Select(static of => Count(of.Count, of.Kind) + ", "));
 
     private static string Count(int count, string one, string? many = null) => count == 1 ? $"1 {one}" : $"{count} {many ?? one + "s"}";
 }

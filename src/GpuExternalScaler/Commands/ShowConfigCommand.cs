@@ -9,7 +9,9 @@ namespace GpuExternalScaler.Commands;
 internal static class ShowConfigCommand
 {
     private static readonly TimeSpan AskTimeout = TimeSpan.FromSeconds(10);
-    private static readonly string[] QueueKeys = [TriggerKeys.Queue, TriggerKeys.Queue + "FromEnv", TriggerKeys.QueueRegex, TriggerKeys.QueueRegex + "FromEnv"];
+    private static readonly HashSet<string> DemandKeys = new(
+        new[] { TriggerKeys.Queue, TriggerKeys.QueueRegex }.Concat(TriggerKeys.DemandWithoutQueue).SelectMany(static key => new[] { key, key + "FromEnv" }),
+        StringComparer.Ordinal);
 
     /// <summary>The command.</summary>
     public static Command Create()
@@ -76,11 +78,15 @@ internal static class ShowConfigCommand
         if (workload is var (@namespace, name))
         {
             // A policy does not depend on the queue: none has to be given to ask for it.
-            var asked = metadata.Any(static pair => QueueKeys.Contains(pair.Key, StringComparer.Ordinal)) ? metadata : [.. metadata, new(TriggerKeys.Queue, "any")];
+            var asked = metadata.Any(static pair => DemandKeys.Contains(pair.Key)) ? metadata : [.. metadata, new(TriggerKeys.Queue, "any")];
             var trigger = TriggerMetadata.Parse(@namespace, name, asked, out var problems);
-            if (trigger is not null && WhyNoConnection(trigger, options) is { } why)
+            var policy = trigger is null ? null : options.Policies.Resolve(@namespace, name, trigger.Policy);
+            if (trigger is not null)
             {
-                problems = [why];
+                // Nor on the broker, where the metadata names none.
+                problems = [.. ConnectionRules.Problems(trigger, policy!.Policy, options)
+                    .Where(problem => problem.Key != TriggerKeys.RabbitMq || trigger.Connection is not null)
+                    .Select(static problem => problem.Sentence)];
             }
 
             foreach (var problem in problems)
@@ -99,7 +105,7 @@ internal static class ShowConfigCommand
             }
 
             await text.WriteLineAsync("---");
-            ConfigurationText.Write(text, $"{@namespace}/{name}", options.Policies.Resolve(@namespace, name, trigger.Policy));
+            ConfigurationText.Write(text, $"{@namespace}/{name}", policy!);
         }
 
         await output.WriteAsync(text.ToString());
@@ -140,21 +146,6 @@ internal static class ShowConfigCommand
 
         result.AddError("--url must be http:// or https:// with host and port, without credentials");
         return null;
-    }
-
-    private static string? WhyNoConnection(TriggerMetadata trigger, ScalerOptions options)
-    {
-        if (trigger.Connection is not { } name)
-        {
-            return null;
-        }
-
-        if (!options.RabbitMq.TryGetValue(name, out var connection))
-        {
-            return $"the connection named by the key rabbitmq is not configured; configured: {string.Join(", ", options.RabbitMq.Keys.Order(StringComparer.Ordinal))}";
-        }
-
-        return connection.Allows(trigger.Namespace) ? null : "the connection named by the key rabbitmq is not for this namespace: its namespaces do not include it";
     }
 
     private static (string Namespace, string Name)? ReadWorkload(ArgumentResult result)

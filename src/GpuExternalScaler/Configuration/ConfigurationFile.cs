@@ -38,18 +38,14 @@ internal static class ConfigurationFile
 
     private static ScalerOptions Bind(FileSection root)
     {
-        var options = root.Bind(new ScalerOptions(), FileKeys.Server, FileKeys.RabbitMqSection, FileKeys.DefaultsSection, FileKeys.WorkloadsSection);
+        var options = root.Bind(new ScalerOptions(), FileKeys.Server, [.. FileKeys.ConnectionSections, FileKeys.DefaultsSection, FileKeys.WorkloadsSection]);
         if (options.Grpc.Port != 0 && options.Grpc.Equals(options.Http))
         {
             root.Error("listen.http", "must be another port than grpc: KEDA speaks HTTP/2 with prior knowledge, probes do not");
         }
 
         CheckTls(root);
-        var brokers = root.Section(FileKeys.RabbitMqSection)?.NamedSections()
-            .Select(static named => ReadBroker(named.Name, named.Section))
-            .ToDictionary(static broker => broker.Connection.Name, StringComparer.Ordinal);
-        options = options with { RabbitMq = brokers ?? options.RabbitMq };
-
+        options = ConnectionFile.Read(root, options);
         DubiousSettings.Note(root, options);
         return options with { Policies = PolicyFile.Read(root, options) };
     }
@@ -64,44 +60,5 @@ internal static class ConfigurationFile
         {
             root.Error(FileKeys.TlsClientCaFile, "needs certFile and keyFile: a client shows its certificate over TLS only");
         }
-    }
-
-    private static RabbitMqOptions ReadBroker(string name, FileSection section)
-    {
-        var options = section.Bind(FileKeys.BlankRabbitMq(name), FileKeys.RabbitMq);
-        if (!FileKeys.RabbitMqEndpoints.Any(section.Has))
-        {
-            section.Error(FileKeys.RabbitMqEndpoints[0], "a connection needs metrics (preferred), management or amqp; any one is enough");
-        }
-
-        var (one, other) = FileKeys.RabbitMqAlternatives;
-        if (section.HasSectionOf(one) && section.Has(one) == section.Has(other))
-        {
-            section.Error(section.Has(other) ? other : one, "give either urls (one for each node) or dns");
-        }
-
-        foreach (var key in FileKeys.RabbitMq)
-        {
-            if (key.Required is { } what && section.HasSectionOf(key.Path) && !section.Has(key.Path))
-            {
-                section.Error(key.Path, "is required: " + what);
-            }
-        }
-
-        foreach (var (username, passwordFile) in FileKeys.RabbitMqPairs)
-        {
-            if (section.Has(username) != section.Has(passwordFile))
-            {
-                section.Error(section.Has(username) ? passwordFile : username, "username and passwordFile go together");
-            }
-        }
-
-        if (options.Connection.StaleAfter < options.Connection.Interval)
-        {
-            section.Error(section.Has("staleAfter") ? "staleAfter" : "interval", "staleAfter must be no less than interval, or every reading is stale before the next");
-        }
-
-        DubiousSettings.Note(section, options);
-        return options;
     }
 }

@@ -4,7 +4,7 @@ namespace GpuExternalScaler.Configuration;
 
 /// <summary>
 /// <c>GET /api/config</c>: what <c>show-config</c> says, of the server that runs. With <c>?workload=NAMESPACE/NAME</c> also the
-/// policy of each trigger that asks for it. Secrets are not in a configuration, and of metadata only policy keys are shown.
+/// policy of each trigger that asks for it. Values of headers are not shown, and of metadata only policy keys are.
 /// </summary>
 internal sealed class ConfigurationPage(CurrentConfiguration configuration, WorkloadRegistry registry)
 {

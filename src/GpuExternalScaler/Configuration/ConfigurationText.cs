@@ -7,22 +7,20 @@ internal static class ConfigurationText
 {
     private const int OriginColumn = 56;
 
-    /// <summary>A whole configuration: text that reads as the same one.</summary>
+    // In place of a value that counts as secret.
+    private const string NotShown = "\"(not shown)\"";
+
+    /// <summary>A whole configuration: text that reads as the same one, but for values of headers, which are secrets.</summary>
     public static void Write(TextWriter text, ConfigurationReading reading) => Write(text, reading, reading.Options!);
 
     /// <summary>The same of a server that runs, where some keys wait for the next start.</summary>
     public static void Write(TextWriter text, ConfigurationReading reading, ScalerOptions options)
     {
         WriteKeys(text, FileKeys.Server, options, reading.Options!, reading, []);
-        if (options.RabbitMq.Count > 0)
-        {
-            text.WriteLine(FileKeys.RabbitMqSection + ":");
-            foreach (var (name, connection) in options.RabbitMq)
-            {
-                text.WriteLine($"  {Quoted(name)}:");
-                WriteKeys(text, FileKeys.RabbitMq, connection, connection, reading, [FileKeys.RabbitMqSection, name]);
-            }
-        }
+        WriteConnections(text, FileKeys.RabbitMqSection, FileKeys.RabbitMq, options.RabbitMq, reading);
+        WriteConnections(text, FileKeys.PrometheusSection, FileKeys.Prometheus, options.Prometheus, reading);
+        WriteConnections(text, FileKeys.GpuSection, FileKeys.Gpu, options.Gpu, reading);
+        WriteConnections(text, FileKeys.ModelServersSection, FileKeys.ModelServers, options.ModelServers, reading);
 
         var policies = options.Policies;
         if (policies.Defaults.Count > 0)
@@ -54,7 +52,22 @@ internal static class ConfigurationText
         text.WriteLine("policy:");
         foreach (var value in policy.Values)
         {
-            WriteLine(text, $"  {value.Key}: {value.Text}", value.Origin.ToString());
+            WriteLine(text, $"  {value.Key}: {Shown(PolicyKeys.All[value.Key], value.Text)}", value.Origin.ToString());
+        }
+    }
+
+    private static void WriteConnections<T>(TextWriter text, string section, IReadOnlyList<FileKey<T>> keys, IReadOnlyDictionary<string, T> connections, ConfigurationReading reading)
+    {
+        if (connections.Count == 0)
+        {
+            return;
+        }
+
+        text.WriteLine(section + ":");
+        foreach (var (name, connection) in connections)
+        {
+            text.WriteLine($"  {Quoted(name)}:");
+            WriteKeys(text, keys, connection, connection, reading, [section, name]);
         }
     }
 
@@ -62,7 +75,7 @@ internal static class ConfigurationText
     {
         foreach (var (key, canonical, line) in settings)
         {
-            WriteLine(text, $"{indent}{key.Name}: {key.Show(key.Apply(Scaling.Policy.ScalingPolicy.Default, canonical))}", string.Create(CultureInfo.InvariantCulture, $"line {line}"));
+            WriteLine(text, $"{indent}{key.Name}: {Shown(key, key.Show(key.Apply(Scaling.Policy.ScalingPolicy.Default, canonical)))}", string.Create(CultureInfo.InvariantCulture, $"line {line}"));
         }
     }
 
@@ -88,7 +101,12 @@ internal static class ConfigurationText
             }
 
             open = sections;
-            var written = key.IsList ? $"[{string.Join(", ", values.Select(Quoted))}]" : Quoted(values[0]);
+            var written = key.Shape switch
+            {
+                KeyShape.List => $"[{string.Join(", ", values.Select(Quoted))}]",
+                KeyShape.Map => $"{{ {string.Join(", ", values.Select(static name => $"{Quoted(name)}: {NotShown}"))} }}",
+                _ => Quoted(values[0]),
+            };
             WriteLine(text, $"{Indent(sections.Count)}{key.Segments[^1]}: {written}", key.IsSame(options, read)
                 ? reading.OriginOf([.. above, .. key.Segments])
                 : $"since the start; {reading.OriginOf([.. above, .. key.Segments])} waits for the next");
@@ -98,6 +116,9 @@ internal static class ConfigurationText
     }
 
     private static void WriteLine(TextWriter text, string line, string origin) => text.WriteLine($"{line.PadRight(OriginColumn)} # {origin}");
+
+    // "the cold start" is for people; PromQL could be taken for YAML.
+    private static string Shown(PolicyKey key, string text) => key.IsFreeText ? Quoted(text) : text;
 
     // Plain where YAML cannot take it for anything else.
     private static string Quoted(string value) =>

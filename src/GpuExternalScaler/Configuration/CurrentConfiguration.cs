@@ -1,12 +1,25 @@
 using GpuExternalScaler.Evaluation;
+using GpuExternalScaler.Sources;
 
 namespace GpuExternalScaler.Configuration;
 
 /// <summary>A configuration with the connections it names: what one piece of work goes by. Immutable.</summary>
 /// <param name="Options">What is in force.</param>
-/// <param name="Brokers">The connections.</param>
+/// <param name="Brokers">The connections to brokers.</param>
+/// <param name="Fleet">The other connections.</param>
 /// <param name="Reading">What it was read from, to say where a value comes from; null when it was made and not read.</param>
-internal sealed record ConfigurationSnapshot(ScalerOptions Options, BrokerConnections Brokers, ConfigurationReading? Reading = null);
+internal sealed record ConfigurationSnapshot(ScalerOptions Options, BrokerConnections Brokers, FleetConnections Fleet, ConfigurationReading? Reading = null)
+{
+    /// <summary>All that is swept.</summary>
+    public IEnumerable<ISource> Sources => [.. Brokers.All.Select(static connection => connection.Source), .. Fleet.All];
+
+    /// <summary>The connections of a configuration. What is as it was before keeps its source and all it knows.</summary>
+    public static ConfigurationSnapshot Of(ScalerOptions options, SourceFactory sources, ConfigurationReading? reading, ConfigurationSnapshot? before = null) =>
+        new(options, BrokerConnections.Of(options, sources.Open, before?.Brokers), FleetConnections.Of(options, sources, before?.Fleet), reading);
+
+    /// <summary>Whether each source was swept, or found broken and reported: then the server is ready.</summary>
+    public bool EachSweptOrReported => Brokers.EachSweptOrReported && Fleet.EachSweptOrReported;
+}
 
 /// <summary>
 /// The configuration in force: one snapshot behind one reference, so that whoever reads it sees one whole configuration.

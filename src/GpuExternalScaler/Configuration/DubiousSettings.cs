@@ -11,7 +11,7 @@ internal static class DubiousSettings
     /// <summary>Notes what is dubious about the server's own keys.</summary>
     public static void Note(FileSection root, ScalerOptions options)
     {
-        if (!root.Has(FileKeys.RabbitMqSection))
+        if (!FileKeys.ConnectionSections.Any(root.Has))
         {
             root.Warn(FileKeys.RabbitMqSection, "no connection is configured: every trigger will be refused");
         }
@@ -32,10 +32,7 @@ internal static class DubiousSettings
     public static void Note(FileSection section, RabbitMqOptions options)
     {
         var connection = options.Connection;
-        if (connection.StaleAfter < 3 * connection.Interval && connection.StaleAfter >= connection.Interval)
-        {
-            section.Warn(section.Has("staleAfter") ? "staleAfter" : "interval", "staleAfter is below three intervals: one late sweep may take every answer away");
-        }
+        NoteStaleness(section, section.Has("staleAfter") ? "staleAfter" : "interval", connection.Interval, connection.StaleAfter);
 
         if (connection.MetricsUrls.Count != connection.MetricsUrls.Distinct().Count())
         {
@@ -45,6 +42,50 @@ internal static class DubiousSettings
         NoteCaFile(section, "metrics", connection.MetricsUrls.Any(static url => url.Scheme == Uri.UriSchemeHttps), "https in urls");
         NoteCaFile(section, "management", connection.Management?.Url.Scheme == Uri.UriSchemeHttps, "an https url");
         NoteCaFile(section, "amqp", connection.Amqp?.Url.Scheme == "amqps", "an amqps url");
+    }
+
+    /// <summary>Notes what is dubious about a Prometheus connection.</summary>
+    public static void Note(FileSection section, PrometheusOptions options)
+    {
+        var connection = options.Connection;
+        NoteStaleness(section, section.Has("staleAfter") ? "staleAfter" : "interval", connection.Interval, connection.StaleAfter);
+        var usesTls = connection.Url.Scheme == Uri.UriSchemeHttps;
+        if (section.Has("caFile") && !usesTls)
+        {
+            section.Warn("caFile", "has no effect without an https url");
+        }
+
+        if (section.Has("certFile") && !usesTls)
+        {
+            section.Warn("certFile", "has no effect without an https url");
+        }
+    }
+
+    /// <summary>Notes readings that are soon stale.</summary>
+    public static void NoteStaleness(FileSection section, string at, TimeSpan interval, TimeSpan staleAfter)
+    {
+        if (staleAfter < 3 * interval && staleAfter >= interval)
+        {
+            section.Warn(at, "staleAfter is below three intervals: one late sweep may take every answer away");
+        }
+    }
+
+    /// <summary>Notes authorities where nothing uses TLS, or Prometheus has its own.</summary>
+    public static void NoteCaFile(FileSection section, IReadOnlyList<Uri> pages, string key)
+    {
+        if (!section.Has("caFile"))
+        {
+            return;
+        }
+
+        if (section.Has(FileKeys.PrometheusSection))
+        {
+            section.Warn("caFile", "has no effect with prometheus, which has its own");
+        }
+        else if (!pages.Any(static url => url.Scheme == Uri.UriSchemeHttps))
+        {
+            section.Warn("caFile", $"has no effect without https in {key}");
+        }
     }
 
     /// <summary>Notes what is dubious about policy keys that were set together.</summary>
@@ -71,7 +112,40 @@ internal static class DubiousSettings
             section.Warn("missingQueue", "zero for every workload: one whose queue is misspelt reads as idle; set it for those whose queues delete themselves");
         }
 
+        if (isForAll && Sets(PolicyKeys.Query))
+        {
+            section.Warn(PolicyKeys.Query, "the same for every workload: each gets as many replicas as it says; set it for those it is about");
+        }
+
+        foreach (var threshold in (ReadOnlySpan<string>)[PolicyKeys.VramThreshold, "kvCacheThreshold"])
+        {
+            if (settings.Any(setting => setting.Key.Name == threshold && setting.Text == "1"))
+            {
+                section.Warn(threshold, "leaves no memory free: nothing is asked for before all of it is used, and nothing carries what arrives during a cold start");
+            }
+        }
+
+        if (policy.ModelMemory is > 0 and < 1 << 20)
+        {
+            section.Warn("modelMemory", "less than a mebibyte: without a unit it is bytes, such as 40Gi with one");
+        }
+
         bool Sets(string key) => settings.Any(setting => setting.Key.Name == key);
+    }
+
+    /// <summary>Notes a query without an objective, or the other way round, that no default completes.</summary>
+    public static void NoteHalves(FileSection section, IReadOnlyList<PolicySetting> settings, IReadOnlyList<PolicySetting> defaults)
+    {
+        NoteHalf(PolicyKeys.LatencyQuery, PolicyKeys.LatencyObjective);
+        NoteHalf(PolicyKeys.LatencyObjective, PolicyKeys.LatencyQuery);
+
+        void NoteHalf(string given, string missing)
+        {
+            if (settings.Any(setting => setting.Key.Name == given) && !settings.Concat(defaults).Any(setting => setting.Key.Name == missing))
+            {
+                section.Warn(given, $"has no effect without {missing}, which neither this section nor defaults sets");
+            }
+        }
     }
 
     private static void NoteCaFile(FileSection section, string endpoint, bool usesTls, string what)

@@ -47,21 +47,27 @@ internal static class EnvironmentOverrides
             return null;
         }
 
-        if (!IsSame(names[0], FileKeys.RabbitMqSection))
+        if (FileKeys.ConnectionSections.FirstOrDefault(known => IsSame(names[0], known)) is not { } section)
         {
             return Find(names, FileKeys.Server, [], out problem);
         }
 
-        var connections = root.Find(FileKeys.RabbitMqSection) is YamlMap map ? map.Entries.Select(static entry => (entry.Key as YamlText)?.Text).OfType<string>().Distinct(StringComparer.Ordinal).ToList() : [];
+        var connections = root.Find(section) is YamlMap map ? map.Entries.Select(static entry => (entry.Key as YamlText)?.Text).OfType<string>().Distinct(StringComparer.Ordinal).ToList() : [];
         var named = names.Length > 2 ? connections.Where(connection => IsSame(names[1], connection)).ToList() : [];
         if (named is [var name])
         {
-            return Find(names[2..], FileKeys.RabbitMq, [FileKeys.RabbitMqSection, name], out problem);
+            return section switch
+            {
+                FileKeys.RabbitMqSection => Find(names[2..], FileKeys.RabbitMq, [section, name], out problem),
+                FileKeys.PrometheusSection => Find(names[2..], FileKeys.Prometheus, [section, name], out problem),
+                FileKeys.GpuSection => Find(names[2..], FileKeys.Gpu, [section, name], out problem),
+                _ => Find(names[2..], FileKeys.ModelServers, [section, name], out problem),
+            };
         }
 
         problem = named.Count > 1
             ? $"may mean each of the connections {string.Join(", ", named)}: their names differ by case or by - and _ alone"
-            : $"must go on with the name of a connection of the file and a key of it, such as {Prefix}RABBITMQ__MAIN__INTERVAL; connections of the file: {(connections.Count == 0 ? "none" : string.Join(", ", connections))}";
+            : $"must go on with the name of a connection of the file and a key of it, such as {Prefix}{section.ToUpperInvariant()}__MAIN__INTERVAL; connections of the file: {(connections.Count == 0 ? "none" : string.Join(", ", connections))}";
         return null;
     }
 
@@ -72,13 +78,18 @@ internal static class EnvironmentOverrides
         {
             if (key.Segments.Count == names.Length && key.Segments.Zip(names).All(static pair => IsSame(pair.Second, pair.First)))
             {
-                problem = key.IsList ? "is a list, which is set in the file" : null;
-                return key.IsList ? null : [.. above, .. key.Segments];
+                problem = key.Shape switch
+                {
+                    KeyShape.List => "is a list, which is set in the file",
+                    KeyShape.Map => "is a section of names, which is set in the file",
+                    _ => null,
+                };
+                return problem is null ? [.. above, .. key.Segments] : null;
             }
         }
 
         // By what follows the part that is right: beside a long beginning every typo is small.
-        var known = keys.Where(static key => !key.IsList).Select(static key => string.Join(Separator, key.Segments)).ToList();
+        var known = keys.Where(static key => key.Shape == KeyShape.Single).Select(static key => string.Join(Separator, key.Segments)).ToList();
         var near = NearestKey.To(string.Join(Separator, names), known);
         problem = near is null
             ? "means no key; known here: " + string.Join(", ", known.Order(StringComparer.Ordinal).Select(VariableAt))

@@ -2,6 +2,19 @@ using System.Text.Json.Nodes;
 
 namespace GpuExternalScaler.Configuration;
 
+/// <summary>What a key of the operator's file holds.</summary>
+internal enum KeyShape
+{
+    /// <summary>A single value.</summary>
+    Single,
+
+    /// <summary>A list of values.</summary>
+    List,
+
+    /// <summary>Values by names that the operator chose. They are secrets: only the names are shown.</summary>
+    Map,
+}
+
 /// <summary>
 /// One key of the operator's file: where it is, what it may hold, what it sets. Binding, <c>show-config</c>, environment
 /// variables and the JSON schema all go by the same table of these.
@@ -24,11 +37,11 @@ internal abstract class FileKey<T>(string path, string meaning)
     /// <summary>Whether a change takes effect at the next start only.</summary>
     public bool IsFixedAtStart { get; init; }
 
-    /// <summary>Whether it names a secret, so that a change of it is told without its values.</summary>
-    public bool IsSecret => Segments[^1] is "passwordFile" or "keyFile";
+    /// <summary>Whether it names a secret, or holds some, so that a change of it is told without its values.</summary>
+    public bool IsSecret => Shape == KeyShape.Map || Segments[^1] is "passwordFile" or "keyFile" or "bearerTokenFile";
 
-    /// <summary>Whether it holds a list.</summary>
-    public abstract bool IsList { get; }
+    /// <summary>What it holds.</summary>
+    public abstract KeyShape Shape { get; }
 
     /// <summary>What it may hold.</summary>
     public abstract JsonObject Schema();
@@ -36,21 +49,21 @@ internal abstract class FileKey<T>(string path, string meaning)
     /// <summary>The options with what the file says; without it, and a finding noted, when that is not allowed.</summary>
     public abstract T Read(FileSection section, string name, YamlPart value, T options);
 
-    /// <summary>What is in force, as texts: none when nothing is, one for a single value.</summary>
+    /// <summary>What is in force, as texts: none when nothing is, one for a single value, of a map the names alone.</summary>
     public abstract IReadOnlyList<string> Show(T options);
 
     /// <summary>The options with what others have here.</summary>
     public abstract T Take(T options, T from);
 
     /// <summary>Whether two options have the same here.</summary>
-    public bool IsSame(T one, T other) => Show(one).SequenceEqual(Show(other), StringComparer.Ordinal);
+    public virtual bool IsSame(T one, T other) => Show(one).SequenceEqual(Show(other), StringComparer.Ordinal);
 }
 
 /// <summary>A key with a single value.</summary>
 internal sealed class ValueKey<T, TValue>(string path, SettingType<TValue> type, Func<T, TValue?> get, Func<T, TValue, T> set, string meaning) : FileKey<T>(path, meaning)
 {
     /// <inheritdoc/>
-    public override bool IsList => false;
+    public override KeyShape Shape => KeyShape.Single;
 
     /// <inheritdoc/>
     public override JsonObject Schema() => type.InYaml();
@@ -87,7 +100,7 @@ internal sealed class ValueKey<T, TValue>(string path, SettingType<TValue> type,
 internal sealed class ListKey<T, TValue>(string path, SettingType<TValue> type, Func<T, IReadOnlyList<TValue>> get, Func<T, IReadOnlyList<TValue>, T> set, string meaning, bool mayBeEmpty = true) : FileKey<T>(path, meaning)
 {
     /// <inheritdoc/>
-    public override bool IsList => true;
+    public override KeyShape Shape => KeyShape.List;
 
     /// <inheritdoc/>
     public override JsonObject Schema() =>
@@ -136,4 +149,66 @@ internal sealed class ListKey<T, TValue>(string path, SettingType<TValue> type, 
 
     /// <inheritdoc/>
     public override T Take(T options, T from) => set(options, get(from));
+}
+
+/// <summary>A key with values by names, which count as secret and are shown by nobody.</summary>
+internal sealed class SecretMapKey<T>(string path, Func<T, IReadOnlyDictionary<string, string>> get, Func<T, IReadOnlyDictionary<string, string>, T> set, string meaning) : FileKey<T>(path, meaning)
+{
+    /// <inheritdoc/>
+    public override KeyShape Shape => KeyShape.Map;
+
+    /// <inheritdoc/>
+    public override JsonObject Schema() => new()
+    {
+        ["type"] = new JsonArray("object", "null"),
+        ["additionalProperties"] = new JsonObject { ["type"] = new JsonArray("string", "number", "boolean", "null") },
+    };
+
+    /// <inheritdoc/>
+    /// <remarks>A secret may stand in a name's place by mistake: findings are at the key, and hold neither.</remarks>
+    public override T Read(FileSection section, string name, YamlPart value, T options)
+    {
+        if (value is not YamlMap map)
+        {
+            if (value is not YamlText { IsEmpty: true })
+            {
+                section.Error(name, value, "must be a section of names with a value each");
+            }
+
+            return options;
+        }
+
+        var values = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        foreach (var (key, given) in map.Entries)
+        {
+            if (key is not YamlText { IsEmpty: false } text)
+            {
+                section.Error(name, key, "a name must be plain text");
+            }
+            else if (given is not YamlText single)
+            {
+                section.Error(name, given, "must be a single value for each name");
+            }
+            else if (single.IsEmpty && text.Text.AsSpan().ContainsAny(':', ' '))
+            {
+                section.Error(name, key, "a name has no value, and looks as if it held one");
+            }
+            else if (!values.TryAdd(text.Text, single.Text.Trim()))
+            {
+                section.Error(name, key, "a name is given twice; upper and lower case count for nothing");
+            }
+        }
+
+        return set(options, values.Where(static pair => pair.Value.Length > 0).ToDictionary(StringComparer.OrdinalIgnoreCase));
+    }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> Show(T options) => [.. get(options).Keys.Order(StringComparer.Ordinal)];
+
+    /// <inheritdoc/>
+    public override T Take(T options, T from) => set(options, get(from));
+
+    /// <inheritdoc/>
+    public override bool IsSame(T one, T other) =>
+        get(one).Count == get(other).Count && get(one).All(pair => get(other).TryGetValue(pair.Key, out var value) && value == pair.Value);
 }

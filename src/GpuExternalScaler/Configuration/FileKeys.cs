@@ -3,10 +3,19 @@ using GpuExternalScaler.Sources.RabbitMq;
 namespace GpuExternalScaler.Configuration;
 
 /// <summary>Every key of the operator's file but the policy keys, which are <see cref="PolicyKeys"/>.</summary>
-internal static class FileKeys
+internal static partial class FileKeys
 {
     /// <summary>The section of named RabbitMQ connections.</summary>
     public const string RabbitMqSection = "rabbitmq";
+
+    /// <summary>The section of named Prometheus connections.</summary>
+    public const string PrometheusSection = "prometheus";
+
+    /// <summary>The section of named connections to accelerator exporters.</summary>
+    public const string GpuSection = "gpu";
+
+    /// <summary>The section of named connections to model servers.</summary>
+    public const string ModelServersSection = "modelServers";
 
     /// <summary>The section of policy keys for every workload.</summary>
     public const string DefaultsSection = "defaults";
@@ -23,11 +32,17 @@ internal static class FileKeys
     /// <summary>The authorities of its clients.</summary>
     public const string TlsClientCaFile = "listen.tls.clientCaFile";
 
+    // Who may use a connection.
+    private const string NamespacesKey = "namespaces";
+
     private static readonly TlsOptions BlankTls = new("", "", null);
 
     // A placeholder while the key that holds the address is still to be read; it is required.
     private static readonly Uri NoUrl = new("amqp://not.configured.invalid");
     private static readonly RabbitMqAmqpOptions BlankAmqp = new() { Url = NoUrl };
+
+    /// <summary>The sections of named connections.</summary>
+    public static IReadOnlyList<string> ConnectionSections { get; } = [RabbitMqSection, PrometheusSection, GpuSection, ModelServersSection];
 
     /// <summary>The keys of the server itself.</summary>
     public static IReadOnlyList<FileKey<ScalerOptions>> Server { get; } =
@@ -66,9 +81,7 @@ internal static class FileKeys
         Value("interval", Duration(100, 300_000), static o => o.Connection.Interval, static (o, v) => o.With(c => c with { Interval = v }), "time between two sweeps of the metrics, or of declares that stand in for them"),
         Value("staleAfter", Duration(1000, 3_600_000), static o => o.Connection.StaleAfter, static (o, v) => o.With(c => c with { StaleAfter = v }), "age past which readings are not believed"),
         List("vhosts", SettingTypes.Text, static o => o.Connection.Vhosts, static (o, v) => o.With(c => c with { Vhosts = v }), "virtual hosts to read; all without it"),
-
-        // Without the key everybody may: nobody who writes a list of none means that.
-        List("namespaces", SettingTypes.Namespaces, static o => o.Namespaces, static (o, v) => o with { Namespaces = v }, "namespaces whose triggers may use the connection, * matching any characters; all without it", mayBeEmpty: false),
+        NamespacesOf<RabbitMqOptions>(static (o, v) => o with { Namespaces = v }),
     ];
 
     /// <summary>Sections of a RabbitMQ connection of which it needs one.</summary>
@@ -87,6 +100,9 @@ internal static class FileKeys
     /// <summary>A RabbitMQ connection of which nothing is said but its name.</summary>
     public static RabbitMqOptions BlankRabbitMq(string name) => new(new RabbitMqConnectionOptions { Name = name }, []);
 
+    /// <summary>Whether two connections are reached and read alike, whoever may use them.</summary>
+    public static bool AreSameConnection<T>(this IReadOnlyList<FileKey<T>> keys, T one, T other) => keys.All(key => key.Path == NamespacesKey || key.IsSame(one, other));
+
     private static ValueKey<ScalerOptions, TValue> Value<TValue>(string path, SettingType<TValue> type, Func<ScalerOptions, TValue?> get, Func<ScalerOptions, TValue, ScalerOptions> set, string meaning, bool fixedAtStart = false) =>
         new(path, type, get, set, meaning) { IsFixedAtStart = fixedAtStart };
 
@@ -95,6 +111,11 @@ internal static class FileKeys
 
     private static ListKey<RabbitMqOptions, TValue> List<TValue>(string path, SettingType<TValue> type, Func<RabbitMqOptions, IReadOnlyList<TValue>> get, Func<RabbitMqOptions, IReadOnlyList<TValue>, RabbitMqOptions> set, string meaning, bool mayBeEmpty = true) =>
         new(path, type, get, set, meaning, mayBeEmpty);
+
+    // Without the key everybody may: nobody who writes a list of none means that.
+    private static ListKey<T, string> NamespacesOf<T>(Func<T, IReadOnlyList<string>, T> set)
+        where T : ConnectionOptions =>
+        new(NamespacesKey, SettingTypes.Namespaces, static o => o.Namespaces, set, "namespaces whose triggers may use the connection, * matching any characters; all without it", mayBeEmpty: false);
 
     private static SettingType<TimeSpan> Duration(double fromMilliseconds, double toMilliseconds) =>
         SettingTypes.Duration(TimeSpan.FromMilliseconds(fromMilliseconds), TimeSpan.FromMilliseconds(toMilliseconds));

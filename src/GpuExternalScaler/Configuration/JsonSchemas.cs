@@ -32,12 +32,10 @@ internal static class JsonSchemas
         var sections = root["properties"]!.AsObject();
         sections["listen"]!["properties"]!["tls"]!["dependencies"] = Dependencies(
             (FileKeys.TlsCertFile, [FileKeys.TlsKeyFile]), (FileKeys.TlsKeyFile, [FileKeys.TlsCertFile]), (FileKeys.TlsClientCaFile, [FileKeys.TlsCertFile, FileKeys.TlsKeyFile]));
-        sections[FileKeys.RabbitMqSection] = new JsonObject
-        {
-            ["description"] = "named connections; a trigger can only name one of these",
-            ["type"] = ObjectOrNothing(),
-            ["additionalProperties"] = Connection(),
-        };
+        sections[FileKeys.RabbitMqSection] = Connections("named connections; a trigger can only name one of these", Broker());
+        sections[FileKeys.PrometheusSection] = Connections("named Prometheus connections, or of anything that speaks its query API", WithPairs(Section(FileKeys.Prometheus, FileKeys.BlankPrometheus(""), 0), FileKeys.PrometheusPairs));
+        sections[FileKeys.GpuSection] = Connections("named connections to accelerator exporters", OneWay(Section(FileKeys.Gpu, FileKeys.BlankGpu(""), 0), FileKeys.GpuWays));
+        sections[FileKeys.ModelServersSection] = Connections("named connections to model servers", OneWay(Section(FileKeys.ModelServers, FileKeys.BlankModelServers(""), 0), FileKeys.ModelServerWays));
         sections[FileKeys.DefaultsSection] = new JsonObject
         {
             ["description"] = "policy keys for every workload, weaker than trigger metadata",
@@ -95,30 +93,48 @@ internal static class JsonSchemas
                 ["additionalProperties"] = false,
                 ["properties"] = properties,
                 ["patternProperties"] = new JsonObject { [$"^({string.Join('|', own.Concat(TriggerKeys.Transport))}){FromEnvironment}$"] = new JsonObject { ["type"] = "string" } },
-                ["oneOf"] = new JsonArray([.. new[] { TriggerKeys.Queue, TriggerKeys.QueueRegex }.Select(static key => new JsonObject
-                {
-                    ["anyOf"] = new JsonArray(Requires(key), Requires(key + FromEnvironment)),
-                })]),
+                ["anyOf"] = new JsonArray([.. new[] { TriggerKeys.Queue, TriggerKeys.QueueRegex }.Concat(TriggerKeys.DemandWithoutQueue).Select(AnyForm)]),
+                ["not"] = new JsonObject { ["anyOf"] = new JsonArray([.. TriggerKeys.Alternatives.Select(static pair => new JsonObject { ["allOf"] = new JsonArray(AnyForm(pair.One), AnyForm(pair.Other)) })]) },
             },
             "GPU External Scaler: trigger metadata",
             definitions: null);
+
+        static JsonObject AnyForm(string key) => new() { ["anyOf"] = new JsonArray(Requires(key), Requires(key + FromEnvironment)) };
     }
 
     private static JsonObject IdentityProperties() => Properties(TriggerKeys.Identity, static key => key.Name, static key =>
         Described(new JsonObject { ["type"] = "string", ["pattern"] = key.Pattern }, key.Meaning, null, key.Default));
 
-    private static JsonObject Connection()
+    private static JsonObject Connections(string meaning, JsonObject connection)
     {
-        var connection = Section(FileKeys.RabbitMq, FileKeys.BlankRabbitMq(""), 0);
         connection["type"] = "object";
-        connection["anyOf"] = new JsonArray([.. FileKeys.RabbitMqEndpoints.Select(static name => Requires(name))]);
-        foreach (var (one, other) in FileKeys.RabbitMqPairs)
-        {
-            connection["properties"]![one.Split('.')[0]]!["dependencies"] = Dependencies((one, [other]), (other, [one]));
-        }
+        return new JsonObject { ["description"] = meaning, ["type"] = ObjectOrNothing(), ["additionalProperties"] = connection };
+    }
 
+    private static JsonObject Broker()
+    {
+        var connection = WithPairs(Section(FileKeys.RabbitMq, FileKeys.BlankRabbitMq(""), 0), FileKeys.RabbitMqPairs);
+        connection["anyOf"] = new JsonArray([.. FileKeys.RabbitMqEndpoints.Select(static name => Requires(name))]);
         var (alternative, otherwise) = FileKeys.RabbitMqAlternatives;
         connection["properties"]![alternative.Split('.')[0]]!["oneOf"] = new JsonArray(Requires(alternative.Split('.')[1]), Requires(otherwise.Split('.')[1]));
+        return connection;
+    }
+
+    private static JsonObject WithPairs(JsonObject connection, IReadOnlyList<(string One, string Other)> pairs)
+    {
+        foreach (var (one, other) in pairs)
+        {
+            var section = one.Split('.') is [var above, _] ? connection["properties"]![above]! : connection;
+            section["dependencies"] = Dependencies((one, [other]), (other, [one]));
+        }
+
+        return connection;
+    }
+
+    private static JsonObject OneWay(JsonObject connection, IReadOnlyList<string> ways)
+    {
+        connection["oneOf"] = new JsonArray([.. ways.Select(Requires)]);
+        connection["not"] = new JsonObject { ["required"] = new JsonArray(FileKeys.PrometheusSection, "interval") };
         return connection;
     }
 
@@ -139,7 +155,7 @@ internal static class JsonSchemas
         {
             if (group.First() is { } leaf && leaf.Segments.Count == depth + 1)
             {
-                properties[group.Key] = Described(leaf.Schema(), leaf.Meaning, null, leaf.IsList ? null : leaf.Show(blank).SingleOrDefault());
+                properties[group.Key] = Described(leaf.Schema(), leaf.Meaning, null, leaf.Shape != KeyShape.Single || leaf.Required is not null ? null : leaf.Show(blank).SingleOrDefault());
                 if (leaf.Required is not null)
                 {
                     required.Add((JsonNode)group.Key);
@@ -168,7 +184,7 @@ internal static class JsonSchemas
         schema.Insert(0, "description", allowed is null ? meaning : $"{meaning}: {allowed}");
         if (otherwise is not null)
         {
-            schema["default"] = schema["type"]?.ToString() is "number" or "integer" ? JsonNode.Parse(otherwise) : otherwise;
+            schema["default"] = schema["type"]?.ToString() is "number" or "integer" or "boolean" ? JsonNode.Parse(otherwise) : otherwise;
         }
 
         return schema;

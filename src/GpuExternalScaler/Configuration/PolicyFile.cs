@@ -1,4 +1,5 @@
 using GpuExternalScaler.Rpc;
+using GpuExternalScaler.Scaling.Policy;
 
 namespace GpuExternalScaler.Configuration;
 
@@ -18,6 +19,7 @@ internal static class PolicyFile
         }
 
         var entries = new List<WorkloadEntry>();
+        var early = new List<(WorkloadPattern Workload, List<IdentitySetting> Identity, FileSection Section)>();
         var shadows = new List<TriggerMetadata>();
         if (root.Section(FileKeys.WorkloadsSection) is { } workloads)
         {
@@ -33,17 +35,21 @@ internal static class PolicyFile
                 var identity = pattern.IsFullName ? new List<IdentitySetting>() : null;
                 var settings = ReadSettings(entry, identity);
                 DubiousSettings.Note(entry, settings, options, isForAll: false);
+                DubiousSettings.NoteHalves(entry, settings, defaults);
                 entries.Add(new WorkloadEntry(pattern, settings, identity ?? []));
                 var isWhole = identity is { Count: > 0 } && identity.Count == entry.Entries.Count(static part => TriggerKeys.IsIdentity(part.Name) && part.Value is not YamlText { IsEmpty: true });
-                if (isWhole && ReadShadow(entry, pattern, identity!, options) is { } shadow)
+                if (isWhole)
                 {
-                    shadows.Add(shadow);
+                    early.Add((pattern, identity!, entry));
                 }
             }
 
+            // What a workload needs depends on its whole policy.
+            var rules = new PolicyRules(defaults, entries);
+            shadows.AddRange(early.Select(one => ReadShadow(one.Section, one.Workload, one.Identity, rules, options)).OfType<TriggerMetadata>());
             if (shadows.Count > options.MaximumWorkloads)
             {
-                root.Error(FileKeys.WorkloadsSection, $"{shadows.Count} entries name queues, more workloads than limits.workloads allows ({options.MaximumWorkloads})");
+                root.Error(FileKeys.WorkloadsSection, $"{shadows.Count} entries name what a workload is about, more workloads than limits.workloads allows ({options.MaximumWorkloads})");
             }
 
             foreach (var (first, second, setting, tied, example) in PolicyRules.Ties(entries))
@@ -59,10 +65,12 @@ internal static class PolicyFile
     }
 
     /// <summary>What a ScaledObject's trigger would say; null, and the mistakes noted, when none could.</summary>
-    private static TriggerMetadata? ReadShadow(FileSection section, WorkloadPattern workload, List<IdentitySetting> identity, ScalerOptions options)
+    private static TriggerMetadata? ReadShadow(FileSection section, WorkloadPattern workload, List<IdentitySetting> identity, PolicyRules rules, ScalerOptions options)
     {
         var metadata = identity.Select(static setting => KeyValuePair.Create(setting.Key, setting.Text));
-        var shadow = TriggerMetadata.Parse(workload.Namespace, workload.Name, metadata, out var problems);
+        var policy = rules.Resolve(workload.Namespace, workload.Name, PolicyOverrides.None).Policy;
+        var hasDemand = (policy.Query ?? policy.VramThreshold as object) is not null;
+        var shadow = TriggerMetadata.Parse(workload.Namespace, workload.Name, metadata, out var problems, hasDemand);
         foreach (var problem in problems)
         {
             // It begins with the key it is about, if it is about one.
@@ -70,34 +78,34 @@ internal static class PolicyFile
             section.Error(key ?? TriggerKeys.Queue, key is null ? problem : problem[(key.Length + 1)..]);
         }
 
-        if (shadow is null || WhyNoConnection(shadow, options) is not { } why)
+        if (shadow is null)
         {
-            return shadow;
+            return null;
         }
 
-        section.Error(TriggerKeys.RabbitMq, why);
-        return null;
-    }
-
-    private static string? WhyNoConnection(TriggerMetadata shadow, ScalerOptions options)
-    {
-        var names = string.Join(", ", options.RabbitMq.Keys.Order(StringComparer.Ordinal));
-        if (options.RabbitMq.Count == 0)
+        var isRefused = false;
+        if (shadow is { Queues: null } && policy.Mode == WorkloadMode.Job)
         {
-            return "there is no connection to read the queue from";
+            Refuse(PolicyKeys.Mode, "job needs queue or queueRegex: a job is for a message");
         }
 
-        if (shadow.Connection is null && options.RabbitMq.Count > 1)
+        if (shadow is { Queues: null, ModelServer: null } && !hasDemand)
         {
-            return $"must name one of the connections: {names}";
+            Refuse(TriggerKeys.Gpu, "needs vramThreshold");
         }
 
-        if (!options.RabbitMq.TryGetValue(shadow.Connection ?? names, out var connection))
+        foreach (var problem in ConnectionRules.Problems(shadow, policy, options))
         {
-            return $"no such connection; there are: {names}";
+            Refuse(problem.Key, problem.Sentence);
         }
 
-        return connection.Allows(shadow.Namespace) ? null : "the connection is not for this namespace: its namespaces do not include it";
+        return isRefused ? null : shadow;
+
+        void Refuse(string key, string why)
+        {
+            section.Error(key, why);
+            isRefused = true;
+        }
     }
 
     /// <summary>Reads policy keys and, where they may stand, the trigger's own.</summary>

@@ -1,4 +1,7 @@
 using System.Net;
+using GpuExternalScaler.Sources.Gpu;
+using GpuExternalScaler.Sources.ModelServers;
+using GpuExternalScaler.Sources.Prometheus;
 using GpuExternalScaler.Sources.RabbitMq;
 
 namespace GpuExternalScaler.Configuration;
@@ -17,6 +20,15 @@ internal sealed record ScalerOptions
 
     /// <summary>The RabbitMQ connections by name; a trigger can only name one of these.</summary>
     public IReadOnlyDictionary<string, RabbitMqOptions> RabbitMq { get; init; } = new Dictionary<string, RabbitMqOptions>(StringComparer.Ordinal);
+
+    /// <summary>The Prometheus connections by name.</summary>
+    public IReadOnlyDictionary<string, PrometheusOptions> Prometheus { get; init; } = new Dictionary<string, PrometheusOptions>(StringComparer.Ordinal);
+
+    /// <summary>The connections to accelerator exporters by name.</summary>
+    public IReadOnlyDictionary<string, GpuOptions> Gpu { get; init; } = new Dictionary<string, GpuOptions>(StringComparer.Ordinal);
+
+    /// <summary>The connections to model servers by name.</summary>
+    public IReadOnlyDictionary<string, ModelServerOptions> ModelServers { get; init; } = new Dictionary<string, ModelServerOptions>(StringComparer.Ordinal);
 
     /// <summary>Most workloads at once.</summary>
     public int MaximumWorkloads { get; init; } = 10_000;
@@ -49,20 +61,48 @@ internal sealed record ScalerOptions
     public TimeSpan DecisionValidFor => TimeSpan.FromSeconds(Math.Max(5, 5 * EvaluationInterval.TotalSeconds));
 }
 
-/// <summary>One named RabbitMQ connection and who may use it.</summary>
-/// <param name="Connection">What to read, and how often.</param>
+/// <summary>A named connection of any kind and who may use it.</summary>
 /// <param name="Namespaces">Namespaces (globs) whose triggers may name it; empty: all.</param>
-internal sealed record RabbitMqOptions(RabbitMqConnectionOptions Connection, IReadOnlyList<string> Namespaces)
+internal abstract record ConnectionOptions(IReadOnlyList<string> Namespaces)
 {
     /// <summary>Whether triggers of a namespace may use the connection.</summary>
     public bool Allows(string @namespace) => Namespaces.Count == 0 || Namespaces.Any(pattern => WorkloadPattern.IsMatch(pattern, @namespace));
+}
 
+/// <summary>One named RabbitMQ connection and who may use it.</summary>
+/// <param name="Connection">What to read, and how often.</param>
+/// <param name="Namespaces">Namespaces (globs) whose triggers may name it; empty: all.</param>
+internal sealed record RabbitMqOptions(RabbitMqConnectionOptions Connection, IReadOnlyList<string> Namespaces) : ConnectionOptions(Namespaces)
+{
     /// <summary>Whether it is reached and read as another is, whoever may use it.</summary>
-    public bool IsSameConnectionAs(RabbitMqOptions other)
-    {
-        var (one, two) = (this with { Namespaces = [] }, other with { Namespaces = [] });
-        return FileKeys.RabbitMq.All(key => key.IsSame(one, two));
-    }
+    public bool IsSameConnectionAs(RabbitMqOptions other) => FileKeys.RabbitMq.AreSameConnection(this, other);
+}
+
+/// <summary>One named Prometheus connection and who may use it: by name, for queries of a trigger's own.</summary>
+/// <param name="Connection">What to ask, and how often.</param>
+/// <param name="Namespaces">Namespaces (globs) whose triggers may name it; empty: all.</param>
+internal sealed record PrometheusOptions(PrometheusConnectionOptions Connection, IReadOnlyList<string> Namespaces) : ConnectionOptions(Namespaces)
+{
+    /// <summary>Whether it is reached and read as another is, whoever may use it.</summary>
+    public bool IsSameConnectionAs(PrometheusOptions other) => FileKeys.Prometheus.AreSameConnection(this, other);
+}
+
+/// <summary>One named set of accelerator exporters and who may use it.</summary>
+/// <param name="Connection">What to read, and how often.</param>
+/// <param name="Namespaces">Namespaces (globs) whose triggers may name it; empty: all.</param>
+internal sealed record GpuOptions(GpuConnectionOptions Connection, IReadOnlyList<string> Namespaces) : ConnectionOptions(Namespaces)
+{
+    /// <summary>Whether it is reached and read as another is, whoever may use it. The Prometheus it names may be another all the same.</summary>
+    public bool IsSameConnectionAs(GpuOptions other) => FileKeys.Gpu.AreSameConnection(this, other);
+}
+
+/// <summary>One named set of model servers and who may use it.</summary>
+/// <param name="Connection">What to read, and how often.</param>
+/// <param name="Namespaces">Namespaces (globs) whose triggers may name it; empty: all.</param>
+internal sealed record ModelServerOptions(ModelServerConnectionOptions Connection, IReadOnlyList<string> Namespaces) : ConnectionOptions(Namespaces)
+{
+    /// <summary>Whether it is reached and read as another is, whoever may use it. The Prometheus it names may be another all the same.</summary>
+    public bool IsSameConnectionAs(ModelServerOptions other) => FileKeys.ModelServers.AreSameConnection(this, other);
 }
 
 /// <summary>The files of TLS on the gRPC port (K4), all PEM.</summary>

@@ -11,6 +11,13 @@ internal static class SettingText
 {
     private static readonly SearchValues<char> DigitsAndPoint = SearchValues.Create("0123456789.");
 
+    // Kubernetes' suffixes of memory, largest first.
+    private static readonly (string Suffix, long Bytes)[] Quantities =
+    [
+        ("Pi", 1L << 50), ("P", 1_000_000_000_000_000), ("Ti", 1L << 40), ("T", 1_000_000_000_000), ("Gi", 1L << 30), ("G", 1_000_000_000),
+        ("Mi", 1L << 20), ("M", 1_000_000), ("Ki", 1L << 10), ("k", 1_000),
+    ];
+
     // Go's units (time.ParseDuration), longest first where one begins with another.
     private static readonly (string Unit, double Seconds)[] Units =
     [
@@ -105,6 +112,28 @@ internal static class SettingText
 
         var (hours, minutes, seconds) = ((long)duration.TotalHours, duration.Minutes, duration.Seconds);
         return (hours > 0 ? $"{hours}h" : "") + (minutes > 0 ? $"{minutes}m" : "") + (seconds > 0 ? $"{seconds}s" : "");
+    }
+
+    /// <summary>Bytes as a quantity of Kubernetes: <c>40Gi</c>, <c>1.5G</c>, <c>4e10</c>, <c>512</c>; up to 1,000 Pi.</summary>
+    public static bool TryBytes(string text, out long bytes)
+    {
+        const NumberStyles style = NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent;
+        var (suffix, factor) = Array.Find(Quantities, quantity => text.EndsWith(quantity.Suffix, StringComparison.Ordinal));
+        var number = text.AsSpan(0, text.Length - (suffix?.Length ?? 0));
+
+        // Decimal: 1.1G is a whole number of bytes. An exponent and a suffix exclude each other, as for Kubernetes.
+        var valid = decimal.TryParse(number, suffix is null ? style : NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var value)
+            && char.IsAsciiDigit(number[0])
+            && value <= 1000m * (1L << 50) / Math.Max(1, factor);
+        bytes = valid ? (long)Math.Ceiling(value * Math.Max(1, factor)) : 0;
+        return valid;
+    }
+
+    /// <summary>Bytes as people write them, in the largest unit that gives a whole number: reads as the same bytes, and is equal for equal ones.</summary>
+    public static string ReadableBytes(long bytes)
+    {
+        var (suffix, factor) = Array.Find(Quantities, quantity => bytes > 0 && bytes % quantity.Bytes == 0);
+        return string.Create(CultureInfo.InvariantCulture, $"{bytes / Math.Max(1, factor)}{suffix}");
     }
 
     /// <summary>The canonical text of a number.</summary>

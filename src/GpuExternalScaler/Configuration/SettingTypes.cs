@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json.Nodes;
 using GpuExternalScaler.Sources;
+using GpuExternalScaler.Sources.Prometheus;
 
 namespace GpuExternalScaler.Configuration;
 
@@ -27,7 +28,8 @@ internal static class SettingTypes
 {
     private const string NumberPattern = @"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$";
     private const string DurationPattern = @"^(\d+|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)$";
-    private const string Credentials = "must not hold credentials; use username and passwordFile";
+    private const string Credentials = "must not hold credentials; ";
+    private const string QuantityPattern = @"^\d+(\.\d*)?([KMGTP]i|[kMGTP]|[eE][+-]?\d+)?$";
 
     /// <summary>Any text.</summary>
     public static SettingType<string> Text { get; } = new(
@@ -55,29 +57,69 @@ internal static class SettingTypes
         static () => new JsonObject { ["type"] = "string" });
 
     /// <summary>An http or https URL. Credentials in it are refused: they would end up in messages.</summary>
-    public static SettingType<Uri> HttpUrl { get; } = Url(
-        "an http or https URL without query",
-        static url => url.Scheme is "http" or "https" && url.Query.Length == 0 && url.Fragment.Length == 0,
-        "^https?://[^@?#]+$");
+    public static SettingType<Uri> HttpUrl { get; } = Http("use username and passwordFile");
+
+    /// <summary>The same of Prometheus, where credentials have keys of other names.</summary>
+    public static SettingType<Uri> PrometheusUrl { get; } = Http("use basic or bearerTokenFile");
+
+    /// <summary>The same of a metrics page, which is read without any.</summary>
+    public static SettingType<Uri> PageUrl { get; } = Http("the page is read without any");
 
     /// <summary>An amqp or amqps URL of host and port alone.</summary>
     public static SettingType<Uri> AmqpUrl { get; } = Url(
         "an amqp or amqps URL of host and port alone; virtual hosts come from vhosts and triggers",
         static url => url.Scheme is "amqp" or "amqps" && url.Host.Length > 0 && url.PathAndQuery is "" or "/" && url.Fragment.Length == 0,
-        "^amqps?://[^@/?#]+/?$");
+        "^amqps?://[^@/?#]+/?$",
+        "use username and passwordFile");
 
     /// <summary>A name all of whose addresses are meant.</summary>
-    public static SettingType<HostAndPort?> HostAndPort { get; } = new(
+    public static SettingType<HostAndPort?> HostAndPort { get; } = Optional<HostAndPort>(new(
         "a host name and a port, such as rabbitmq-nodes.mq.svc:15692",
-        static (string text, out HostAndPort? value) =>
+        Sources.HostAndPort.TryParse,
+        static value => value.ToString(),
+        static () => new JsonObject { ["type"] = "string", ["pattern"] = @"^.+:\d+$" },
+        static () => new JsonObject { ["type"] = "string" }));
+
+    /// <summary>True or false, spelt as KEDA allows it.</summary>
+    public static SettingType<bool> Flag { get; } = new(
+        "true or false",
+        SettingText.TryBoolean,
+        static value => value ? "true" : "false",
+        static () => new JsonObject { ["type"] = "boolean" },
+        static () => new JsonObject { ["enum"] = new JsonArray("true", "false") });
+
+    /// <summary>A number of bytes, as Kubernetes writes quantities of memory.</summary>
+    public static SettingType<long> Bytes { get; } = new(
+        "a number of bytes such as 40Gi, 512Mi or 40G",
+        SettingText.TryBytes,
+        SettingText.ReadableBytes,
+        static () => new JsonObject { ["anyOf"] = new JsonArray(Pattern(QuantityPattern), new JsonObject { ["type"] = "integer", ["minimum"] = 0 }) },
+        static () => Pattern(QuantityPattern));
+
+    /// <summary>PromQL of somebody's own. Whether it is PromQL the server says.</summary>
+    public static SettingType<string> Query { get; } = new(
+        $"PromQL of at most {SuppliedQuery.LongestText} characters, none of them invisible",
+        static (string text, out string value) => SuppliedQuery.IsAllowed(value = text.Trim()),
+        static value => value,
+        static () => new JsonObject { ["type"] = "string", ["minLength"] = 1, ["maxLength"] = SuppliedQuery.LongestText },
+        static () => new JsonObject { ["type"] = "string", ["pattern"] = "\\S", ["maxLength"] = SuppliedQuery.LongestText });
+
+    /// <summary>The same, where nothing given is null.</summary>
+    public static SettingType<T?> Optional<T>(SettingType<T> type)
+        where T : struct => new(
+        type.Allowed,
+        (string text, out T? value) =>
         {
-            var valid = Sources.HostAndPort.TryParse(text, out var parsed);
-            value = parsed;
+            var valid = type.TryRead(text, out var read);
+            value = valid ? read : null;
             return valid;
         },
-        static value => value.ToString()!,
-        static () => new JsonObject { ["type"] = "string", ["pattern"] = @"^.+:\d+$" },
-        static () => new JsonObject { ["type"] = "string" });
+        value => value is { } given ? type.Write(given) : "",
+        type.InYaml,
+        type.InText)
+        {
+            Hint = type.Hint,
+        };
 
     /// <summary>A number; without an upper bound any finite one.</summary>
     public static SettingType<double> Number(double from, double? to = null) => new(
@@ -96,8 +138,8 @@ internal static class SettingTypes
         static () => Pattern(NumberPattern));
 
     /// <summary>A whole number or a word for leaving it open, which reads as null.</summary>
-    public static SettingType<int?> WholeOr(string word, string meaningOfFrom, int from, int to) => new(
-        $"{word}, or a whole number from {from} ({meaningOfFrom}) to {to}",
+    public static SettingType<int?> WholeOr(string word, int from, int to, string? meaningOfFrom = null) => new(
+        $"{word}, or a whole number from {from}{(meaningOfFrom is null ? "" : $" ({meaningOfFrom})")} to {to}",
         (string text, out int? value) =>
         {
             var valid = TryWhole(text, from, to, out var number);
@@ -138,14 +180,20 @@ internal static class SettingTypes
         JsonObject Words() => new() { ["enum"] = new JsonArray([.. words.Select(static word => (JsonNode)word)]) };
     }
 
-    private static SettingType<Uri> Url(string allowed, Func<Uri, bool> valid, string pattern) => new(
+    private static SettingType<Uri> Http(string credentials) => Url(
+        "an http or https URL without query",
+        static url => url.Scheme is "http" or "https" && url.Query.Length == 0 && url.Fragment.Length == 0,
+        "^https?://[^@?#]+$",
+        credentials);
+
+    private static SettingType<Uri> Url(string allowed, Func<Uri, bool> valid, string pattern, string credentials) => new(
         allowed,
         (string text, out Uri value) => Uri.TryCreate(text, UriKind.Absolute, out value!) && valid(value) && value.UserInfo.Length == 0,
         static value => value.OriginalString,
         () => Pattern(pattern),
         () => Pattern(pattern))
     {
-        Hint = text => Uri.TryCreate(text, UriKind.Absolute, out var url) && valid(url) ? Credentials : null,
+        Hint = text => Uri.TryCreate(text, UriKind.Absolute, out var url) && valid(url) ? Credentials + credentials : null,
     };
 
     private static bool TryWhole(string text, int from, int to, out int value)

@@ -10,22 +10,6 @@ internal sealed record BrokerConnection(RabbitMqOptions Options, RabbitMqSource 
     public string Name => Options.Connection.Name;
 }
 
-/// <summary>Why a trigger has no connection.</summary>
-internal enum ConnectionRefusal
-{
-    /// <summary>It has one.</summary>
-    None,
-
-    /// <summary>The named connection, or any at all, is not configured.</summary>
-    NotConfigured,
-
-    /// <summary>Several are configured and the trigger names none.</summary>
-    Ambiguous,
-
-    /// <summary>It is configured, and not for the trigger's namespace.</summary>
-    NotAllowed,
-}
-
 /// <summary>The brokers of one configuration, by name. Immutable; who runs their sources is <see cref="SourceRunner"/>.</summary>
 internal sealed class BrokerConnections
 {
@@ -55,33 +39,6 @@ internal sealed class BrokerConnections
                 ? new BrokerConnection(broker, known.Source)
                 : new BrokerConnection(broker, open(broker.Connection))));
 
-    /// <summary>The connection a trigger means.</summary>
-    public BrokerConnection? Find(string? name, string @namespace, out ConnectionRefusal refusal)
-    {
-        BrokerConnection? connection;
-        if (name is not null)
-        {
-            connection = _byName.GetValueOrDefault(name);
-            refusal = ConnectionRefusal.NotConfigured;
-        }
-        else
-        {
-            connection = All.Count == 1 ? All[0] : null;
-            refusal = All.Count == 0 ? ConnectionRefusal.NotConfigured : ConnectionRefusal.Ambiguous;
-        }
-
-        if (connection is null)
-        {
-            return null;
-        }
-
-        if (!connection.Options.Allows(@namespace))
-        {
-            refusal = ConnectionRefusal.NotAllowed;
-            return null;
-        }
-
-        refusal = ConnectionRefusal.None;
-        return connection;
-    }
+    /// <summary>The connection of a name, or the only one configured; null where there is none. Who may use it is not asked.</summary>
+    public BrokerConnection? Find(string? name) => name is not null ? _byName.GetValueOrDefault(name) : All.Count == 1 ? All[0] : null;
 }

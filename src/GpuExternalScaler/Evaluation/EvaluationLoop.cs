@@ -1,6 +1,7 @@
 using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Observability;
 using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Scaling.Policy;
 using GpuExternalScaler.Scaling.Readings;
 using GpuExternalScaler.Sources;
 
@@ -73,6 +74,7 @@ internal sealed class EvaluationLoop(
             FollowShadows(snapshot, now);
             CompareShares(snapshot.Brokers, now);
             _watch.CollectWanted(registry.All, now);
+            FleetWishes.Collect(snapshot.Fleet, registry.All);
         }
 
         if (now - _expiredAt >= TimeSpan.FromMinutes(1))
@@ -125,7 +127,7 @@ internal sealed class EvaluationLoop(
     private void Evaluate(Workload workload, ConfigurationSnapshot snapshot, DateTimeOffset now)
     {
         workload.Follow(snapshot);
-        if (workload.Connection is not { } connection)
+        if (workload.Problem is not null)
         {
             // Whoever asks is told why. KEDA and the HPA forget meanwhile, as in an outage.
             workload.Evaluation?.State.Interrupt();
@@ -134,6 +136,14 @@ internal sealed class EvaluationLoop(
 
         var policy = workload.Policy;
         var evaluation = workload.Evaluation ??= Begin(workload, now);
+        evaluation.Fleet.Follow(workload.Fleet, policy, now, _matching);
+        if (workload.Connection is not { } connection || evaluation.Queues is null)
+        {
+            var alone = Step(evaluation, default, policy, now);
+            Publish(workload, evaluation, alone, evaluation.Fleet.Fault, snapshot, now);
+            return;
+        }
+
         evaluation.MoveTo(connection.Source, _matching);
         var readings = evaluation.Queues.Source.Current;
         var queues = new WorkloadSnapshot
@@ -142,22 +152,49 @@ internal sealed class EvaluationLoop(
             MatchedByPattern = evaluation.Queues.IsPattern,
             QueueSetVersion = evaluation.Queues.Version,
         };
-        var decision = DecisionFold.Step(evaluation.State, queues, policy, now);
+        var decision = Step(evaluation, queues, policy, now);
         var troubled = decision.IsDecided ? null : evaluation.Queues.NameAt(Math.Max(0, decision.TroubledQueue), readings);
         var newest = connection.Source.Current;
         var fault = (troubled is { } queue ? newest.FaultOf(queue) : null) ?? newest.Fault ?? (evaluation.Queues is { IsPattern: true, Slots.Length: 0 } ? newest.ListFault : null);
-        workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + snapshot.Options.DecisionValidFor, fault), clock.Now);
+        Publish(workload, evaluation, decision, fault ?? evaluation.Fleet.Fault, snapshot, now);
         _watch.Note(workload, queues, in decision, readings);
+    }
+
+    private static ScalingDecision Step(WorkloadEvaluation evaluation, WorkloadSnapshot queues, ScalingPolicy policy, DateTimeOffset now) => DecisionFold.Step(
+        evaluation.State,
+        new WorkloadSnapshot
+        {
+            Queues = queues.Queues,
+            MatchedByPattern = queues.MatchedByPattern,
+            QueueSetVersion = queues.QueueSetVersion,
+            Pods = evaluation.Fleet.Pods,
+            Memory = evaluation.Fleet.Memory,
+            ModelServers = evaluation.Fleet.Servers,
+            Latency = evaluation.Fleet.Latency,
+            Query = evaluation.Fleet.Query,
+            Replicas = evaluation.Fleet.Replicas,
+        },
+        policy,
+        now);
+
+    private void Publish(Workload workload, WorkloadEvaluation evaluation, in ScalingDecision decision, SourceFault? fault, ConfigurationSnapshot snapshot, DateTimeOffset now)
+    {
+        workload.Publish(new PublishedDecision(++evaluation.Decisions, decision, now + snapshot.Options.DecisionValidFor, fault), clock.Now);
         LogChange(workload, evaluation, decision, now);
     }
 
     private WorkloadEvaluation Begin(Workload workload, DateTimeOffset now)
     {
-        var key = KeyOf(workload);
+        var fleet = new FleetBinding(workload.Trigger);
+        logger.WorkloadRegistered(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId, workload.Connection?.Name ?? "none");
+        if (KeyOf(workload) is not { } key)
+        {
+            return new WorkloadEvaluation(null, new WorkloadState(), null, fleet);
+        }
+
         var state = new WorkloadState(_histories.Take(key));
         _histories.Put(key, state.History, now);
-        logger.WorkloadRegistered(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId, workload.Connection!.Name);
-        return new WorkloadEvaluation(key, state, new QueueBinding(workload.Trigger.Queues, workload.Trigger.Vhost, workload.Connection.Source));
+        return new WorkloadEvaluation(key, state, new QueueBinding(workload.Trigger.Queues!, workload.Trigger.Vhost, workload.Connection!.Source), fleet);
     }
 
     private void FollowShadows(ConfigurationSnapshot snapshot, DateTimeOffset now)
@@ -195,8 +232,11 @@ internal sealed class EvaluationLoop(
         if (workload.Evaluation is { } evaluation)
         {
             // Of the policy and the connection that it has now.
-            evaluation.Key = workload.Connection is null ? evaluation.Key : KeyOf(workload);
-            _histories.Put(evaluation.Key, evaluation.State.History, now);
+            evaluation.Key = KeyOf(workload) ?? evaluation.Key;
+            if (evaluation.Key is { } key)
+            {
+                _histories.Put(key, evaluation.State.History, now);
+            }
         }
     }
 
@@ -224,9 +264,9 @@ internal sealed class EvaluationLoop(
         {
             // A trigger that was edited leaves its old self behind until that is forgotten; nobody asks it any more.
             var wanted = workload.OpenStreams > 0 || now - workload.LastAskedAt <= AskedRecently;
-            if (wanted && workload is { Evaluation: { } evaluation, Connection: { } connection } && _shares.TryGetValue(connection, out var shares) && IsBound(evaluation, connection))
+            if (wanted && workload is { Evaluation: { Queues: { } queues } evaluation, Connection: { } connection } && _shares.TryGetValue(connection, out var shares) && IsBound(queues, connection))
             {
-                foreach (var slot in evaluation.Queues.Slots)
+                foreach (var slot in queues.Slots)
                 {
                     // Slots found since are counted the next time.
                     if ((uint)slot < (uint)shares.Length)
@@ -239,13 +279,13 @@ internal sealed class EvaluationLoop(
 
         foreach (var workload in registry.All)
         {
-            if (workload is not { Evaluation: { } evaluation, Connection: { } connection } || !_shares.TryGetValue(connection, out var shares) || !IsBound(evaluation, connection))
+            if (workload is not { Evaluation: { Queues: { } queues } evaluation, Connection: { } connection } || !_shares.TryGetValue(connection, out var shares) || !IsBound(queues, connection))
             {
                 continue;
             }
 
             double most = 0;
-            foreach (var slot in evaluation.Queues.Slots)
+            foreach (var slot in queues.Slots)
             {
                 most = Math.Max(most, (uint)slot < (uint)shares.Length ? shares[slot] : 0);
             }
@@ -260,8 +300,8 @@ internal sealed class EvaluationLoop(
         }
     }
 
-    private static bool IsBound(WorkloadEvaluation evaluation, BrokerConnection connection) =>
-        ReferenceEquals(evaluation.Queues.Source, connection.Source) && evaluation.Queues.IsBoundTo(connection.Source.Current);
+    private static bool IsBound(QueueBinding queues, BrokerConnection connection) =>
+        ReferenceEquals(queues.Source, connection.Source) && queues.IsBoundTo(connection.Source.Current);
 
     private void LogChange(Workload workload, WorkloadEvaluation evaluation, in ScalingDecision decision, DateTimeOffset now)
     {
@@ -293,6 +333,7 @@ internal sealed class EvaluationLoop(
         }
     }
 
-    private static HistoryKey KeyOf(Workload workload) =>
-        new(workload.Connection!.Name, workload.Trigger.Vhost, workload.Trigger.Queues.Canonical, workload.Policy.Concurrency);
+    private static HistoryKey? KeyOf(Workload workload) => workload is { Connection: { } connection, Trigger.Queues: { } queues }
+        ? new(connection.Name, workload.Trigger.Vhost, queues.Canonical, workload.Policy.Concurrency)
+        : null;
 }

@@ -31,7 +31,7 @@ internal sealed class LiveWatch
     /// <summary>Notes those queues of a workload just decided that are worth watching.</summary>
     public void Note(Workload workload, WorkloadSnapshot snapshot, in ScalingDecision decision, BrokerReadings readings)
     {
-        if (workload is not { Connection: { } connection, Evaluation: { } evaluation } || !_sources.TryGetValue(connection.Source, out var notes))
+        if (workload is not { Connection: { } connection, Evaluation.Queues: { } bound } || !_sources.TryGetValue(connection.Source, out var notes))
         {
             return;
         }
@@ -42,7 +42,7 @@ internal sealed class LiveWatch
             ref readonly var queue = ref snapshot.Queues[i];
             if (!IsDeletedOfPattern(snapshot.MatchedByPattern, in queue) && (wakesSoon || IsWorthWatching(in queue, workload.Policy)))
             {
-                notes.Watch(evaluation.Queues, i, readings);
+                notes.Watch(bound, i, readings);
             }
         }
     }
@@ -61,23 +61,23 @@ internal sealed class LiveWatch
     {
         foreach (var workload in workloads)
         {
-            if (workload is not { Connection: { } connection, Evaluation: { } evaluation } || !_sources.TryGetValue(connection.Source, out var notes))
+            if (workload is not { Connection: { } connection, Evaluation.Queues: { } bound } || !_sources.TryGetValue(connection.Source, out var notes))
             {
                 continue;
             }
 
             // Slots of another generation are looked up again at the next evaluation.
-            var readings = evaluation.Queues.Source.Current;
-            ReadOnlySpan<int> slots = evaluation.Queues.IsBoundTo(readings) ? evaluation.Queues.Slots : [];
+            var readings = bound.Source.Current;
+            ReadOnlySpan<int> slots = bound.IsBoundTo(readings) ? bound.Slots : [];
             var holdFor = workload.Policy.HoldFor;
             for (var i = 0; i < slots.Length; i++)
             {
                 // One that was deleted may be declared anew, and with AMQP alone nothing else would tell.
                 if (slots[i] < 0
-                    || !IsDeletedOfPattern(evaluation.Queues.IsPattern, in readings[slots[i]])
+                    || !IsDeletedOfPattern(bound.IsPattern, in readings[slots[i]])
                     || now - readings[slots[i]].LastPresentAt <= holdFor)
                 {
-                    notes.Want(evaluation.Queues, i, readings);
+                    notes.Want(bound, i, readings);
                 }
             }
         }

@@ -1,12 +1,12 @@
 using GpuExternalScaler.Configuration;
-using GpuExternalScaler.Sources.RabbitMq;
+using GpuExternalScaler.Sources;
 
 namespace GpuExternalScaler.Evaluation;
 
 /// <summary>Runs the sweeps of every source in force while the server runs, and of no other.</summary>
 internal sealed class SourceRunner(CurrentConfiguration configuration) : IHostedService, IDisposable
 {
-    private readonly Dictionary<RabbitMqSource, Run> _running = [];
+    private readonly Dictionary<ISource, Run> _running = [];
     private readonly Lock _gate = new();
     private bool _isStopped;
 
@@ -30,7 +30,7 @@ internal sealed class SourceRunner(CurrentConfiguration configuration) : IHosted
                 return;
             }
 
-            var wanted = configuration.Current.Brokers.All.Select(static connection => connection.Source).ToHashSet();
+            var wanted = configuration.Current.Sources.ToHashSet();
             foreach (var (source, run) in _running)
             {
                 if (!wanted.Contains(source))
@@ -63,9 +63,9 @@ internal sealed class SourceRunner(CurrentConfiguration configuration) : IHosted
     /// <summary>Disposes of sources that were never run.</summary>
     public void Dispose()
     {
-        foreach (var connection in configuration.Current.Brokers.All)
+        foreach (var source in configuration.Current.Sources)
         {
-            connection.Source.Dispose();
+            source.Dispose();
         }
     }
 
@@ -75,7 +75,7 @@ internal sealed class SourceRunner(CurrentConfiguration configuration) : IHosted
         private readonly CancellationTokenSource _stop = new();
         private readonly Task _sweeping;
 
-        public Run(RabbitMqSource source) => _sweeping = Task.Run(() => SweepAsync(source, _stop.Token));
+        public Run(ISource source) => _sweeping = Task.Run(() => SweepAsync(source, _stop.Token));
 
         public async ValueTask DisposeAsync()
         {
@@ -84,7 +84,7 @@ internal sealed class SourceRunner(CurrentConfiguration configuration) : IHosted
             _stop.Dispose();
         }
 
-        private static async Task SweepAsync(RabbitMqSource source, CancellationToken stop)
+        private static async Task SweepAsync(ISource source, CancellationToken stop)
         {
             using (source)
             {

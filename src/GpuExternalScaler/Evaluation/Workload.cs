@@ -36,7 +36,7 @@ internal sealed class PublishedDecision(long number, in ScalingDecision decision
     public SourceFault? Fault { get; } = fault;
 
     /// <summary>Whether the workload is active and no consumer exists: KEDA may not have heard (K22).</summary>
-    public bool WakesFromZero => Decision is { IsDecided: true, IsActive: true, Consumers: 0 };
+    public bool WakesFromZero => Decision is { IsDecided: true, IsActive: true, Consumers: 0, Fleet.Existing: <= 0 };
 }
 
 /// <summary>
@@ -47,7 +47,7 @@ internal sealed class Workload
 {
     private ConfigurationSnapshot _snapshot;
     private ScalingPolicy _policy;
-    private BrokerConnection? _connection;
+    private Connections _connections;
     private PublishedDecision? _published;
     private long _lastAskedTicks;
     private int _openStreams;
@@ -61,7 +61,7 @@ internal sealed class Workload
         Trigger = trigger;
         _snapshot = snapshot;
         _policy = PolicyOf(trigger, snapshot);
-        _connection = ConnectionOf(trigger, snapshot);
+        _connections = ConnectionsOf(trigger, _policy, snapshot);
     }
 
     public WorkloadKey Key { get; }
@@ -71,8 +71,16 @@ internal sealed class Workload
 
     public TriggerMetadata Trigger { get; }
 
-    /// <summary>The connection it reads, or null when the one it names is not configured, or not for its namespace.</summary>
-    public BrokerConnection? Connection => Volatile.Read(ref _connection);
+    /// <summary>The broker its queues are on; null without queues, and while <see cref="Problem"/> is not null.</summary>
+    public BrokerConnection? Connection => Volatile.Read(ref _connections).Broker;
+
+    /// <summary>What else it is decided by; null for nothing, and while <see cref="Problem"/> is not null.</summary>
+    public FleetSources? Fleet => Volatile.Read(ref _connections).Fleet;
+
+    /// <summary>
+    /// Why it cannot be evaluated: a connection that it needs is not configured, or not for its namespace; null when it can.
+    /// </summary>
+    public ConnectionProblem? Problem => Volatile.Read(ref _connections).Problem;
 
     /// <summary>The policy it was last evaluated with, or will be first.</summary>
     public ScalingPolicy Policy => Volatile.Read(ref _policy);
@@ -118,9 +126,9 @@ internal sealed class Workload
         }
 
         _snapshot = snapshot;
-        var connection = ConnectionOf(Trigger, snapshot);
-        Volatile.Write(ref _connection, connection);
-        if (connection is null)
+        var connections = ConnectionsOf(Trigger, _policy, snapshot);
+        Volatile.Write(ref _connections, connections);
+        if (connections.Problem is not null)
         {
             WakeStreams();
         }
@@ -169,9 +177,17 @@ internal sealed class Workload
     private static ScalingPolicy PolicyOf(TriggerMetadata trigger, ConfigurationSnapshot snapshot) =>
         snapshot.Options.Policies.Resolve(trigger.Namespace, trigger.Name, trigger.Policy).Policy;
 
-    private static BrokerConnection? ConnectionOf(TriggerMetadata trigger, ConfigurationSnapshot snapshot) =>
-        snapshot.Brokers.Find(trigger.Connection, trigger.Namespace, out _);
+    private static Connections ConnectionsOf(TriggerMetadata trigger, ScalingPolicy policy, ConfigurationSnapshot snapshot) =>
+        ConnectionRules.Problems(trigger, policy, snapshot.Options).FirstOrDefault() is { } problem
+            ? new Connections(null, null, problem)
+            : new Connections(
+                trigger.Queues is null ? null : snapshot.Brokers.Find(trigger.Connection),
+                snapshot.Fleet.For(trigger, policy, snapshot.Options),
+                null);
 
     // Streams continue on the pool: a hundred of them must not run on the evaluation loop.
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>What it reads, swapped in whole.</summary>
+    private sealed record Connections(BrokerConnection? Broker, FleetSources? Fleet, ConnectionProblem? Problem);
 }

@@ -1,21 +1,25 @@
 using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Sources;
 using GpuExternalScaler.Sources.RabbitMq;
 
 namespace GpuExternalScaler.Evaluation;
 
 /// <summary>What the evaluation loop keeps for a workload.</summary>
-internal sealed class WorkloadEvaluation(HistoryKey key, WorkloadState state, QueueBinding queues)
+internal sealed class WorkloadEvaluation(HistoryKey? key, WorkloadState state, QueueBinding? queues, FleetBinding fleet)
 {
     private QueueBinding? _next;
 
-    /// <summary>Where its history is remembered.</summary>
-    public HistoryKey Key { get; set; } = key;
+    /// <summary>Where its history is remembered; null without queues.</summary>
+    public HistoryKey? Key { get; set; } = key;
 
     /// <summary>The fold's state.</summary>
     public WorkloadState State { get; } = state;
 
-    /// <summary>Its queues.</summary>
-    public QueueBinding Queues { get; private set; } = queues;
+    /// <summary>Its queues; null without.</summary>
+    public QueueBinding? Queues { get; private set; } = queues;
+
+    /// <summary>Its pods, servers and queries.</summary>
+    public FleetBinding Fleet { get; } = fleet;
 
     /// <summary>Decisions made so far.</summary>
     public long Decisions { get; set; }
@@ -32,7 +36,7 @@ internal sealed class WorkloadEvaluation(HistoryKey key, WorkloadState state, Qu
     /// </summary>
     public void MoveTo(RabbitMqSource source, MatchingBudget budget)
     {
-        if (ReferenceEquals(Queues.Source, source))
+        if (Queues is null || ReferenceEquals(Queues.Source, source))
         {
             _next = null;
             return;

@@ -66,6 +66,9 @@ internal sealed class WorkloadRegistry(CurrentConfiguration configuration, Monot
         }
     }
 
+    /// <summary>The trigger's workload; null if nobody registered it.</summary>
+    public Workload? Find(TriggerMetadata trigger) => _workloads.GetValueOrDefault(WorkloadKey.Of(trigger));
+
     /// <summary>The trigger's workload with a stream counted on it; null at the limit.</summary>
     public Workload? OpenStream(TriggerMetadata trigger, IPAddress? caller = null)
     {
@@ -229,5 +232,5 @@ internal sealed class WorkloadRegistry(CurrentConfiguration configuration, Monot
     }
 
     private bool IsForgotten(Workload workload, DateTimeOffset now) =>
-        !workload.IsShadow && (workload.OpenStreams == 0 || workload.Connection is null) && now - workload.LastAskedAt > configuration.Options.ForgetAfter;
+        !workload.IsShadow && (workload.OpenStreams == 0 || workload.Problem is not null) && now - workload.LastAskedAt > configuration.Options.ForgetAfter;
 }

@@ -44,6 +44,9 @@ internal static partial class LogMessages
     [LoggerMessage(30, LogLevel.Information, "First sweep of {Connection} by its {Endpoint} read {Queues} queues in {Milliseconds} ms")]
     public static partial void FirstSweep(this ILogger logger, string connection, string endpoint, int queues, double milliseconds);
 
+    [LoggerMessage(39, LogLevel.Information, "First sweep of {Connection} ({Source}) read {Rows} rows in {Milliseconds} ms")]
+    public static partial void FirstFleetSweep(this ILogger logger, string connection, string source, int rows, double milliseconds);
+
     [LoggerMessage(31, LogLevel.Warning, "Sweeping {Connection} by its {Endpoint} fails ({Reason}): {Explanation}")]
     public static partial void SweepFails(this ILogger logger, string connection, string endpoint, string reason, string explanation);
 

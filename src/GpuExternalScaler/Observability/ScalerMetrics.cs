@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using GpuExternalScaler.Sources;
 using GpuExternalScaler.Sources.RabbitMq;
 
 namespace GpuExternalScaler.Observability;
@@ -55,7 +56,25 @@ internal sealed class ScalerMetrics : IDisposable
 
         foreach (var fault in outcome.Faults)
         {
-            _sweepErrors.Add(1, connection, endpoint, new("reason", Sources.SourceReasonCodes.Code(fault.Reason)));
+            _sweepErrors.Add(1, connection, endpoint, new("reason", fault.Reason.Code()));
+        }
+    }
+
+    /// <summary>Notes a sweep of another source than a broker.</summary>
+    public void Swept(FleetSweep sweep)
+    {
+        var connection = new KeyValuePair<string, object?>("connection", sweep.Connection);
+        var endpoint = new KeyValuePair<string, object?>("endpoint", SourceName(sweep.Source));
+        _sweepDuration.Record(sweep.Duration.TotalSeconds, connection, endpoint);
+        _sweepBytes.Add(sweep.Bytes, connection, endpoint);
+        foreach (var refused in sweep.Refused)
+        {
+            _badSamples.Add(refused.Count, connection, endpoint, new("reason", refused.Reason.Code()));
+        }
+
+        foreach (var fault in sweep.Faults)
+        {
+            _sweepErrors.Add(1, connection, endpoint, new("reason", fault.Reason.Code()));
         }
     }
 
@@ -96,6 +115,15 @@ internal sealed class ScalerMetrics : IDisposable
         RabbitMqEndpoint.Amqp => "amqp",
         RabbitMqEndpoint.AmqpEvents => "amqp_events",
         _ => "none",
+    };
+
+    /// <summary>The source's name in labels and logs.</summary>
+    public static string SourceName(FleetSource source) => source switch
+    {
+        FleetSource.Gpu => "gpu",
+        FleetSource.ModelServers => "model_servers",
+        FleetSource.Replicas => "replicas",
+        _ => "queries",
     };
 
     public void Dispose() => _meter.Dispose();

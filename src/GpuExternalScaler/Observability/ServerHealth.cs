@@ -27,10 +27,10 @@ internal sealed class ServerHealth(CurrentConfiguration configuration, Evaluatio
     }
 
     /// <summary>
-    /// Whether calls should be sent here: every broker was swept once, or found broken and reported. One that is configured
+    /// Whether calls should be sent here: every source was swept once, or found broken and reported. One that is configured
     /// later is its workloads' business: the others must not lose their Service's only endpoint for it.
     /// </summary>
     public bool IsReady => IsLive && evaluation.LastTickAt != default && WasSwept && !lifetime.ApplicationStopping.IsCancellationRequested;
 
-    private bool WasSwept => _wasSwept || (_wasSwept = configuration.Current.Brokers.EachSweptOrReported);
+    private bool WasSwept => _wasSwept || (_wasSwept = configuration.Current.EachSweptOrReported);
 }

@@ -8,7 +8,7 @@ namespace GpuExternalScaler.Observability;
 /// <summary>Turns sweeps into metrics, and changes of their luck into log lines: a storm of the same error is one line.</summary>
 internal sealed class SweepJournal(ScalerMetrics metrics, ILogger<SweepJournal> logger)
 {
-    private readonly ConcurrentDictionary<(string Connection, RabbitMqEndpoint Endpoint), Luck> _luck = new();
+    private readonly ConcurrentDictionary<(string Connection, string Endpoint), Luck> _luck = new();
     private readonly Lock _gate = new();
     private readonly Dictionary<string, SourceChoice> _choices = new(StringComparer.Ordinal);
 
@@ -17,15 +17,30 @@ internal sealed class SweepJournal(ScalerMetrics metrics, ILogger<SweepJournal> 
     {
         metrics.Swept(outcome);
         NoteChoice(outcome.Connection, outcome.Choice);
-        var luck = _luck.GetOrAdd((outcome.Connection, outcome.Endpoint), static _ => new Luck());
-        var endpoint = ScalerMetrics.EndpointName(outcome.Endpoint);
-        if (outcome.Faults is [var fault, ..])
+        NoteLuck(outcome.Connection, ScalerMetrics.EndpointName(outcome.Endpoint), outcome.Faults, first: (connection, endpoint) =>
+            logger.FirstSweep(connection, endpoint, outcome.Queues, Math.Round(outcome.Duration.TotalMilliseconds, 1)));
+    }
+
+    /// <summary>Notes one sweep of another source than a broker.</summary>
+    public void Note(FleetSweep sweep)
+    {
+        metrics.Swept(sweep);
+        NoteLuck(sweep.Connection, ScalerMetrics.SourceName(sweep.Source), sweep.Faults, first: (connection, source) =>
+            logger.FirstFleetSweep(connection, source, sweep.Rows, Math.Round(sweep.Duration.TotalMilliseconds, 1)));
+    }
+
+    private void NoteLuck(string connection, string endpoint, IReadOnlyList<SourceFault> faults, Action<string, string> first)
+    {
+        var luck = _luck.GetOrAdd((connection, endpoint), static _ => new Luck());
+        if (faults is [var fault, ..])
         {
             luck.Failures++;
-            if (luck.Reason != fault.Reason)
+
+            // Sparing a server that is down is no other trouble: who finds out and who is spared changes with each sweep.
+            if (luck.Reason != fault.Reason && (fault.Reason != SourceReason.CircuitOpen || luck.Reason == SourceReason.None))
             {
                 luck.Reason = fault.Reason;
-                logger.SweepFails(outcome.Connection, endpoint, fault.Reason.Code(), fault.Sentence);
+                logger.SweepFails(connection, endpoint, fault.Reason.Code(), fault.Sentence);
             }
 
             return;
@@ -33,11 +48,11 @@ internal sealed class SweepJournal(ScalerMetrics metrics, ILogger<SweepJournal> 
 
         if (luck.Reason != SourceReason.None)
         {
-            logger.SweepWorksAgain(outcome.Connection, endpoint, luck.Failures);
+            logger.SweepWorksAgain(connection, endpoint, luck.Failures);
         }
         else if (!luck.Swept)
         {
-            logger.FirstSweep(outcome.Connection, endpoint, outcome.Queues, Math.Round(outcome.Duration.TotalMilliseconds, 1));
+            first(connection, endpoint);
         }
 
         luck.Swept = true;

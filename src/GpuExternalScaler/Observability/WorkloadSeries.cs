@@ -21,6 +21,10 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
     private static readonly MetricFamily SourceEndpoint = MetricFamily.Gauge("gpu_scaler_source_endpoint", "1 for the endpoint that serves a kind of figure now; none where nobody does.");
     private static readonly MetricFamily SourceQueues = MetricFamily.Gauge("gpu_scaler_source_queues", "Queues known on the connection.");
 
+    private static readonly MetricFamily FleetSourceUp = MetricFamily.Gauge("gpu_scaler_fleet_source_up", "1 if the newest sweep of exporters or model servers was without fault, else 0.");
+    private static readonly MetricFamily FleetSourceAge = MetricFamily.Gauge("gpu_scaler_fleet_source_age_seconds", "Time since such a sweep last succeeded.", "seconds");
+    private static readonly MetricFamily FleetSourceRows = MetricFamily.Gauge("gpu_scaler_fleet_source_rows", "Accelerators, or pods of model servers, that it found.");
+
     private static readonly MetricFamily Reason = MetricFamily.Gauge("gpu_scaler_workload_reason", "1 for the reason of the newest decision.");
 
     // Families outside, workloads inside: a family's samples must stay together.
@@ -34,16 +38,31 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
     [
         (MetricFamily.Gauge("gpu_scaler_workload_replicas_needed", "Replicas needed, as a real number; KEDA is told 100 times this."), static (in d, _) => d.Replicas),
         (MetricFamily.Gauge("gpu_scaler_workload_active", "1 if the workload is active, else 0."), static (in d, _) => d.IsActive ? 1 : 0),
-        (MetricFamily.Gauge("gpu_scaler_workload_saturation_replicas", "Replicas asked for by busy consumers."), static (in d, _) => d.SaturationReplicas),
-        (MetricFamily.Gauge("gpu_scaler_workload_load_replicas", "Replicas asked for by arrivals times service time."), static (in d, _) => d.LoadReplicas),
-        (MetricFamily.Gauge("gpu_scaler_workload_backlog_replicas", "Replicas asked for by what waits."), static (in d, _) => d.BacklogReplicas),
-        (MetricFamily.Gauge("gpu_scaler_workload_messages_ready", "Messages ready, over all queues of the workload."), static (in d, _) => d.Ready),
+        (MetricFamily.Gauge("gpu_scaler_workload_saturation_replicas", "Replicas asked for by busy consumers."), static (in d, _) => OfQueues(in d, d.SaturationReplicas)),
+        (MetricFamily.Gauge("gpu_scaler_workload_load_replicas", "Replicas asked for by arrivals times service time."), static (in d, _) => OfQueues(in d, d.LoadReplicas)),
+        (MetricFamily.Gauge("gpu_scaler_workload_backlog_replicas", "Replicas asked for by what waits."), static (in d, _) => OfQueues(in d, d.BacklogReplicas)),
+        (MetricFamily.Gauge("gpu_scaler_workload_messages_ready", "Messages ready, over all queues of the workload."), static (in d, _) => OfQueues(in d, d.Ready)),
         (MetricFamily.Gauge("gpu_scaler_workload_messages_unacked", "Messages unacknowledged, likewise."), static (in d, _) => Known(in d, QueueGauges.Unacked, d.Unacked)),
         (MetricFamily.Gauge("gpu_scaler_workload_consumers", "Consumers, likewise."), static (in d, _) => Known(in d, QueueGauges.Consumers, d.Consumers)),
         (MetricFamily.Gauge("gpu_scaler_workload_saturation_ratio", "Busy slots divided by slots.", "ratio"), static (in d, _) => Known(in d, QueueGauges.Unacked | QueueGauges.Consumers, d.Saturation)),
         (MetricFamily.Gauge("gpu_scaler_workload_arrivals_per_second", "Messages arriving; no sample when not known."), static (in d, _) => d.ArrivalsPerSecond),
         (MetricFamily.Gauge("gpu_scaler_workload_completions_per_second", "Messages done; no sample when not known."), static (in d, _) => d.CompletionsPerSecond),
         (MetricFamily.Gauge("gpu_scaler_workload_service_time_seconds", "Work in one message; no sample when not known.", "seconds"), static (in d, _) => d.ServiceTimeSeconds),
+        (MetricFamily.Gauge("gpu_scaler_workload_replicas", "Replicas there are, as far as known: of kube-state-metrics, pods seen, or consumers; for workloads with signals besides queues."), static (in d, _) => d.Fleet.ExistingSource == ReplicaSource.Unknown ? null : d.Fleet.Existing),
+        (MetricFamily.Gauge("gpu_scaler_workload_replicas_maximum", "Most replicas its ScaledObject allows; no sample when not known."), static (in d, _) => d.Fleet.Maximum > 0 ? d.Fleet.Maximum : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_vram_replicas", "Replicas asked for by VRAM headroom; no sample while VRAM does not count."), static (in d, _) => d.Fleet.Vram == VramStanding.Counts ? d.Fleet.VramReplicas : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_vram_used_ratio", "Share of the VRAM of its accelerators that is in use.", "ratio"), static (in d, _) => d.Fleet.Pods > 0 ? d.Fleet.VramUsed : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_vram_fullest_ratio", "The same of its fullest accelerator.", "ratio"), static (in d, _) => d.Fleet.Pods > 0 ? d.Fleet.VramFullest : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_vram_base_ratio", "Share of VRAM that is held without load; no sample while not known.", "ratio"), static (in d, _) => d.Fleet.VramBase > 0 ? d.Fleet.VramBase : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_vram_pods", "Pods seen with accelerators."), static (in d, _) => d.Fleet.Pods > 0 ? d.Fleet.Pods : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_requests_waiting", "Requests waiting in its model servers."), static (in d, _) => d.Fleet.HasRequests ? d.Fleet.RequestsWaiting : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_requests_running", "Requests running in its model servers."), static (in d, _) => d.Fleet.HasRequests ? d.Fleet.RequestsRunning : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_request_replicas", "Replicas asked for by requests in its model servers."), static (in d, _) => d.Fleet.HasRequests ? d.Fleet.RequestReplicas : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_cache_fill_ratio", "Mean fill of the key-value caches of its model servers.", "ratio"), static (in d, _) => d.Fleet.HasCache ? d.Fleet.CacheFill : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_cache_replicas", "Replicas asked for by that fill."), static (in d, _) => d.Fleet.HasCache ? d.Fleet.CacheReplicas : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_latency_seconds", "What its latencyQuery gives; no sample without traffic.", "seconds"), static (in d, _) => d.Fleet.LatencySeconds > 0 ? d.Fleet.LatencySeconds : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_latency_replicas", "Replicas asked for by that latency."), static (in d, _) => d.Fleet.LatencySeconds > 0 ? d.Fleet.LatencyReplicas : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_query_replicas", "Replicas its query asks for."), static (in d, _) => d.Fleet.HasQuery ? d.Fleet.QueryReplicas : null),
     ];
 
     private static readonly MetricFamily Shares = MetricFamily.Gauge("gpu_scaler_workload_queue_shares", "Sum of the shares of all workloads on its most shared queue; above 1 counts demand more than once.");
@@ -65,11 +84,12 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
         }
 
         WriteConnections(writer, now);
+        WriteFleetSources(writer, now);
 
         var published = new List<(Workload Workload, PublishedDecision Decision)>(registry.Count);
         foreach (var workload in registry.All)
         {
-            if (workload is { Published: { } newest, Connection: not null })
+            if (workload is { Published: { } newest, Problem: null })
             {
                 published.Add((workload, newest));
             }
@@ -162,8 +182,42 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
         }
     }
 
+    private void WriteFleetSources(PrometheusTextWriter writer, DateTimeOffset now)
+    {
+        var connections = configuration.Current.Fleet;
+        List<(MetricLabel Connection, MetricLabel Source, bool HasSwept, DateTimeOffset SweptAt, SourceFault? Fault, int Rows)> all =
+        [
+            .. connections.Gpus.Select(static named => (new MetricLabel("connection", named.Name), new MetricLabel("source", "gpu"), named.Source.Current.HasSwept, named.Source.Current.SweptAt, named.Source.Current.Fault, named.Source.Current.Devices)),
+            .. connections.ModelServers.Select(static named => (new MetricLabel("connection", named.Name), new MetricLabel("source", "model_servers"), named.Source.Current.HasSwept, named.Source.Current.SweptAt, named.Source.Current.Fault, named.Source.Current.Pods.Length)),
+        ];
+        if (all.Count == 0)
+        {
+            return;
+        }
+
+        writer.Begin(FleetSourceUp);
+        foreach (var source in all)
+        {
+            writer.Sample(source is { HasSwept: true, Fault: null } ? 1 : 0, source.Connection, source.Source);
+        }
+
+        writer.Begin(FleetSourceAge);
+        foreach (var source in all.Where(static source => source.HasSwept))
+        {
+            writer.Sample((now - source.SweptAt).TotalSeconds, source.Connection, source.Source);
+        }
+
+        writer.Begin(FleetSourceRows);
+        foreach (var source in all.Where(static source => source.HasSwept))
+        {
+            writer.Sample(source.Rows, source.Connection, source.Source);
+        }
+    }
+
     private static double? Known(in ScalingDecision decision, QueueGauges gauges, double value) =>
-        (decision.Missing & gauges) == QueueGauges.None ? value : null;
+        decision.Queues > 0 && (decision.Missing & gauges) == QueueGauges.None ? value : null;
+
+    private static double? OfQueues(in ScalingDecision decision, double value) => decision.Queues > 0 ? value : null;
 
     private delegate double? Figure(in ScalingDecision decision, DateTimeOffset now);
 }

@@ -8,11 +8,14 @@ internal static class ConfigurationChanges
 {
     private const int LongestText = 120;
 
-    /// <summary>Every key that differs, with both values: <c>defaults.coldStart (1m to 90s)</c>. Secrets are only said to have changed.</summary>
+    /// <summary>Every key that differs, with both values: <c>defaults.coldStart (1m to 90s)</c>. Secrets and queries are only said to have changed.</summary>
     public static IReadOnlyList<string> Between(ScalerOptions before, ScalerOptions after) =>
     [
         .. OfKeys("", FileKeys.Server, before, after),
-        .. OfEntries(FileKeys.RabbitMqSection, before.RabbitMq, after.RabbitMq, static (path, one, other) => OfKeys(path, FileKeys.RabbitMq, one, other)),
+        .. OfConnections(FileKeys.RabbitMqSection, FileKeys.RabbitMq, before.RabbitMq, after.RabbitMq),
+        .. OfConnections(FileKeys.PrometheusSection, FileKeys.Prometheus, before.Prometheus, after.Prometheus),
+        .. OfConnections(FileKeys.GpuSection, FileKeys.Gpu, before.Gpu, after.Gpu),
+        .. OfConnections(FileKeys.ModelServersSection, FileKeys.ModelServers, before.ModelServers, after.ModelServers),
         .. OfPolicies(before, after),
     ];
 
@@ -27,6 +30,9 @@ internal static class ConfigurationChanges
     private static IEnumerable<string> OfKeys<T>(string above, IEnumerable<FileKey<T>> keys, T before, T after) =>
         keys.Where(key => !key.IsSame(before, after)).Select(key => $"{Below(above, key.Path)} ({(key.IsSecret ? "changed" : $"{Text(key.Show(before))} to {Text(key.Show(after))}")})");
 
+    private static IEnumerable<string> OfConnections<T>(string section, IReadOnlyList<FileKey<T>> keys, IReadOnlyDictionary<string, T> before, IReadOnlyDictionary<string, T> after) =>
+        OfEntries(section, before, after, (path, one, other) => OfKeys(path, keys, one, other));
+
     private static IEnumerable<string> OfEntries<T>(
         string section, IReadOnlyDictionary<string, T> before, IReadOnlyDictionary<string, T> after, Func<string, T, T, IEnumerable<string>> changes) =>
         before.Keys.Union(after.Keys, StringComparer.Ordinal).SelectMany(name =>
@@ -37,19 +43,23 @@ internal static class ConfigurationChanges
                 : changes(path, one, other);
         });
 
-    private static string Added<T>(T value) => value is string text ? $"added: {OneLine(text)}" : "added";
+    private static string Added<T>(T value) => value is SettingShown { IsHidden: false } setting ? $"added: {OneLine(setting.Text)}" : "added";
 
-    private static IEnumerable<string> OfTexts(string path, string before, string after) => before == after ? [] : [$"{path} ({OneLine(before)} to {OneLine(after)})"];
+    private static IEnumerable<string> OfTexts(string path, SettingShown before, SettingShown after) =>
+        before == after ? [] : [$"{path} ({(before.IsHidden ? "changed" : $"{OneLine(before.Text)} to {OneLine(after.Text)}")})"];
 
-    private static Dictionary<string, string> ByKey(IEnumerable<PolicySetting> settings) =>
-        settings.ToDictionary(static setting => setting.Key.Name, static setting => setting.Key.Show(setting.Key.Apply(ScalingPolicy.Default, setting.Text)), StringComparer.Ordinal);
+    private static Dictionary<string, SettingShown> ByKey(IEnumerable<PolicySetting> settings) =>
+        settings.ToDictionary(
+            static setting => setting.Key.Name,
+            static setting => new SettingShown(setting.Key.Show(setting.Key.Apply(ScalingPolicy.Default, setting.Text)), setting.Key.IsFreeText),
+            StringComparer.Ordinal);
 
-    private static Dictionary<string, string> ByKey(WorkloadEntry entry)
+    private static Dictionary<string, SettingShown> ByKey(WorkloadEntry entry)
     {
         var texts = ByKey(entry.Settings);
         foreach (var (key, text, _) in entry.Identity)
         {
-            texts.Add(key, text);
+            texts.Add(key, new SettingShown(text, IsHidden: false));
         }
 
         return texts;
@@ -65,4 +75,7 @@ internal static class ConfigurationChanges
         string.Concat(text.Take(LongestText).Select(static c => char.IsControl(c) ? '?' : c)) + (text.Length > LongestText ? "…" : "");
 
     private static string Below(string above, string name) => above.Length == 0 ? name : above + "." + name;
+
+    /// <summary>A setting's value. Free text is hidden: a query may hold what is not for logs.</summary>
+    private sealed record SettingShown(string Text, bool IsHidden);
 }

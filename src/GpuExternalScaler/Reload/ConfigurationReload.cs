@@ -1,6 +1,7 @@
 using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Evaluation;
 using GpuExternalScaler.Observability;
+using GpuExternalScaler.Rpc;
 using GpuExternalScaler.Sources;
 
 namespace GpuExternalScaler.Reload;
@@ -108,7 +109,7 @@ internal sealed class ConfigurationReload(
             options = options with { Policies = before.Options.Policies };
         }
 
-        var after = new ConfigurationSnapshot(options, BrokerConnections.Of(options, sources.Open, before.Brokers), reading);
+        var after = ConfigurationSnapshot.Of(options, sources, reading, before);
         configuration.Current = after;
         runner.Follow();
         threshold.Level = options.LogLevel;
@@ -116,7 +117,7 @@ internal sealed class ConfigurationReload(
         logger.ConfigurationInForce(
             ReloadStatus.TextOf(hash),
             changes.Count == 0 ? "nothing" : string.Join(", ", changes.Take(MostChanges)) + (changes.Count > MostChanges ? $" and {changes.Count - MostChanges} more" : ""));
-        TellOfTheDisconnected(before.Brokers, after.Brokers);
+        TellOfTheDisconnected(before.Options, after.Options);
     }
 
     private ScalerOptions KeepWhatIsFixedAtStart(ScalerOptions options, ScalerOptions running)
@@ -138,15 +139,18 @@ internal sealed class ConfigurationReload(
         return options with { Tls = running.Tls };
     }
 
-    private void TellOfTheDisconnected(BrokerConnections before, BrokerConnections after)
+    private void TellOfTheDisconnected(ScalerOptions before, ScalerOptions after)
     {
         var disconnected = registry.All
             .Select(static workload => workload.Trigger)
-            .Where(trigger => before.Find(trigger.Connection, trigger.Namespace, out _) is not null && after.Find(trigger.Connection, trigger.Namespace, out _) is null)
+            .Where(trigger => WhyNoConnection(trigger, before) is null && WhyNoConnection(trigger, after) is not null)
             .ToList();
         if (disconnected.Count > 0)
         {
             logger.WorkloadsDisconnected(disconnected.Count, disconnected[0].Namespace, disconnected[0].Name);
         }
     }
+
+    private static string? WhyNoConnection(TriggerMetadata trigger, ScalerOptions options) =>
+        ConnectionRules.WhyNoConnection(trigger, options.Policies.Resolve(trigger.Namespace, trigger.Name, trigger.Policy).Policy, options);
 }

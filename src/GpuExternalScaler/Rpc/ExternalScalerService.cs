@@ -64,7 +64,7 @@ internal sealed class ExternalScalerService(
         // KEDA asks for the spec first: sampling can begin now. What stands in the way is GetMetrics' to report (K12).
         var isKnown = triggers.TryFind(request, out var trigger);
         trigger ??= Parse(request);
-        if ((isKnown || MetadataFits(request)) && HasConnection(trigger))
+        if ((isKnown || MetadataFits(request)) && ProblemOf(trigger) is null)
         {
             registry.TryRegister(trigger, out _, CallerOf(context));
         }
@@ -79,7 +79,7 @@ internal sealed class ExternalScalerService(
         warnings.Report(trigger);
 
         // Silence is for what may yet be decided (K22). This is not, until somebody mends it: KEDA logs why and comes again.
-        RequireConnection(trigger);
+        RequireConnections(trigger);
         var workload = registry.OpenStream(trigger, CallerOf(context)) ?? throw TooManyWorkloads();
         try
         {
@@ -103,7 +103,7 @@ internal sealed class ExternalScalerService(
         using var ending = Ending(context);
 
         // The stream is a standing question; without a place it still gets its spec, which depends on the request alone.
-        var workload = MetadataFits(request) && HasConnection(trigger) ? registry.OpenStream(trigger, CallerOf(context)) : null;
+        var workload = MetadataFits(request) && ProblemOf(trigger) is null ? registry.OpenStream(trigger, CallerOf(context)) : null;
         try
         {
             // K23: once. The target is constant (K16), so there never is another.
@@ -137,9 +137,9 @@ internal sealed class ExternalScalerService(
                 throw TooManyWorkloads();
             }
 
-            if (workload.Connection is null)
+            if (workload.Problem is { } problem)
             {
-                RequireConnection(workload.Trigger);
+                throw Refuse(problem);
             }
 
             var now = clock.Now;
@@ -222,43 +222,46 @@ internal sealed class ExternalScalerService(
 
     private Workload WorkloadOf(TriggerMetadata trigger, IPAddress? caller)
     {
-        RequireConnection(trigger);
+        RequireConnections(trigger);
         return registry.TryRegister(trigger, out var workload, caller) ? workload : throw TooManyWorkloads();
     }
 
-    /// <summary>Whether a trigger may use the connection it means. One that may not is nobody's workload and takes no place.</summary>
-    private bool HasConnection(TriggerMetadata trigger) => configuration.Current.Brokers.Find(trigger.Connection, trigger.Namespace, out _) is not null;
-
-    private void RequireConnection(TriggerMetadata trigger)
+    /// <summary>
+    /// Why a trigger cannot be evaluated for want of a connection; null when it can. One that cannot is nobody's workload and takes
+    /// no place.
+    /// </summary>
+    private ConnectionProblem? ProblemOf(TriggerMetadata trigger)
     {
-        var brokers = configuration.Current.Brokers;
-        if (brokers.Find(trigger.Connection, trigger.Namespace, out var refusal) is not null)
+        if (registry.Find(trigger) is { } workload)
         {
-            return;
+            return workload.Problem;
         }
 
-        throw refusal switch
-        {
-            ConnectionRefusal.NotAllowed => Refuse(StatusCode.PermissionDenied, "the RabbitMQ connection is not for this namespace: its namespaces do not include it"),
-            ConnectionRefusal.Ambiguous => Refuse(StatusCode.FailedPrecondition, $"several RabbitMQ connections are configured ({Names(brokers, trigger.Namespace)}): name one with the key rabbitmq"),
-            _ => Refuse(StatusCode.FailedPrecondition, brokers.All.Count == 0
-                ? "no RabbitMQ connection is configured"
-                : $"the RabbitMQ connection named by the key rabbitmq is not configured; configured: {Names(brokers, trigger.Namespace)}"),
-        };
+        var options = configuration.Options;
+        return ConnectionRules.Problems(trigger, options.Policies.Resolve(trigger.Namespace, trigger.Name, trigger.Policy).Policy, options).FirstOrDefault();
     }
 
-    /// <summary>The connections that a namespace may use: what others have is not its business.</summary>
-    private static string Names(BrokerConnections brokers, string @namespace)
+    private void RequireConnections(TriggerMetadata trigger)
     {
-        var names = string.Join(", ", brokers.All.Where(connection => connection.Options.Allows(@namespace)).Select(static connection => connection.Name).Order(StringComparer.Ordinal));
-        return names.Length == 0 ? "none for this namespace" : names;
+        if (ProblemOf(trigger) is { } problem)
+        {
+            throw Refuse(problem);
+        }
     }
+
+    private static RpcException Refuse(ConnectionProblem problem) =>
+        Refuse(problem.IsForbidden ? StatusCode.PermissionDenied : StatusCode.FailedPrecondition, problem.Sentence);
 
     private PublishedDecision Decided(Workload workload)
     {
         if (workload.Evaluation is { Queues.IsRefused: true })
         {
             throw Refuse(StatusCode.FailedPrecondition, "queueRegex takes too long to match against the queues there are; simplify it (counted repetitions such as {0,50} are the usual cause)");
+        }
+
+        if (workload.Evaluation is { Fleet.IsRefused: true })
+        {
+            throw Refuse(StatusCode.FailedPrecondition, "podRegex takes too long to match against the pods there are; simplify it (counted repetitions such as {0,50} are the usual cause)");
         }
 
         var published = workload.Published;

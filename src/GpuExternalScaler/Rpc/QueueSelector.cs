@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Text.RegularExpressions;
 
 namespace GpuExternalScaler.Rpc;
@@ -11,37 +10,15 @@ internal sealed record QueueSelector(IReadOnlyList<string> Names, string? Patter
     /// <summary>Longest pattern, in characters.</summary>
     public const int LongestPattern = 256;
 
-    // KEDA sends the same few patterns for ever; past the bound somebody is inventing them. Only the verdict is kept:
-    // an automaton grows with what it is matched against.
-    private const int RememberedPatterns = 4096;
     private const RegexOptions Options = RegexOptions.NonBacktracking | RegexOptions.CultureInvariant;
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(1);
-    private static readonly ConcurrentDictionary<string, bool> Verdicts = new(StringComparer.Ordinal);
+    private static readonly PatternVerdicts Verdicts = new(static pattern => Compile(pattern) is not null, LongestPattern);
 
     /// <summary>Text that is equal for selectors that mean the same queues.</summary>
     public string Canonical => Pattern is null ? "names:" + string.Join(',', Names) : "pattern:" + Pattern;
 
     /// <summary>Whether a pattern can be used. Remembered, since each RPC asks.</summary>
-    public static bool IsPattern(string pattern)
-    {
-        if (pattern.Length > LongestPattern)
-        {
-            return false;
-        }
-
-        if (!Verdicts.TryGetValue(pattern, out var valid))
-        {
-            valid = Compile(pattern) is not null;
-            if (Verdicts.Count >= RememberedPatterns)
-            {
-                Verdicts.Clear();
-            }
-
-            Verdicts.TryAdd(pattern, valid);
-        }
-
-        return valid;
-    }
+    public static bool IsPattern(string pattern) => Verdicts.Of(pattern);
 
     /// <summary>
     /// The anchored expression for a pattern, or null when it is not one. Non-backtracking: time is linear in the name;

@@ -1,5 +1,9 @@
 using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Scaling.Policy;
+using GpuExternalScaler.Sources;
+using GpuExternalScaler.Sources.Gpu;
+using GpuExternalScaler.Sources.ModelServers;
+using GpuExternalScaler.Sources.Prometheus;
 using GpuExternalScaler.Sources.RabbitMq;
 
 namespace GpuExternalScaler.Tests.Configuration;
@@ -105,6 +109,102 @@ public class ConfigurationFileTests
         options.RabbitMq["third"].Connection.Amqp!.Interval.Should().Be(TimeSpan.FromSeconds(1));
     }
 
+    [Fact]
+    public void Every_key_of_connections_to_Prometheus_exporters_and_model_servers_is_read()
+    {
+        var options = ConfigurationFile.Parse(
+            """
+            prometheus:
+              main:
+                url: https://prometheus:9090/prefix
+                interval: 30s
+                staleAfter: 2m
+                timeout: 5s
+                basic: { username: scaler, passwordFile: /secrets/password }
+                headers: { X-Scope-OrgID: 42, X-Empty: }
+                caFile: /secrets/ca.crt
+                certFile: /tls/tls.crt
+                keyFile: /tls/tls.key
+                allowTriggerQueries: true
+                namespaces: [genai]
+              token: { url: "https://prometheus:9090", bearerTokenFile: /secrets/token }
+            gpu:
+              main: { kind: hami, prometheus: main, staleAfter: 3m, namespaces: ["team-*"] }
+              pages: { kind: ascend, exporters: ["http://a:8082/metrics", "http://b:8082/metrics"], interval: 5s, caFile: /secrets/ca.crt }
+              name: { kind: gaudi, dns: "exporters.gpu.svc:9400" }
+            modelServers:
+              main: { kind: sglang, prometheus: main, staleAfter: 3m, namespaces: [genai] }
+              pages: { kind: tgi, urls: "http://a:8000/metrics", interval: 2s, caFile: /secrets/ca.crt }
+              name: { kind: triton, dns: "servers.genai.svc:8002" }
+            """,
+            out var errors);
+
+        errors.Should().BeEmpty();
+        var main = options!.Prometheus["main"];
+        main.Namespaces.Should().Equal("genai");
+        main.Connection.Should().BeEquivalentTo(new PrometheusConnectionOptions
+        {
+            Name = "main",
+            Url = new Uri("https://prometheus:9090/prefix"),
+            Interval = TimeSpan.FromSeconds(30),
+            StaleAfter = TimeSpan.FromMinutes(2),
+            Timeout = TimeSpan.FromSeconds(5),
+            Basic = new PrometheusBasicCredentials { Username = "scaler", PasswordFile = "/secrets/password" },
+            Headers = new Dictionary<string, string> { ["X-Scope-OrgID"] = "42" },
+            CaFile = "/secrets/ca.crt",
+            ClientCertificate = new ClientCertificateFiles { CertFile = "/tls/tls.crt", KeyFile = "/tls/tls.key" },
+            AllowTriggerQueries = true,
+        });
+        options.Prometheus["token"].Connection.BearerTokenFile.Should().Be("/secrets/token");
+        options.Gpu["main"].Allows("team-a").Should().BeTrue();
+        options.Gpu["main"].Connection.Should().BeEquivalentTo(
+            new GpuConnectionOptions { Name = "main", Kind = GpuKind.Hami, Prometheus = "main", StaleAfter = TimeSpan.FromMinutes(3) });
+        options.Gpu["pages"].Connection.Should().BeEquivalentTo(new GpuConnectionOptions
+        {
+            Name = "pages",
+            Kind = GpuKind.Ascend,
+            Exporters = [new Uri("http://a:8082/metrics"), new Uri("http://b:8082/metrics")],
+            Interval = TimeSpan.FromSeconds(5),
+            CaFile = "/secrets/ca.crt",
+        });
+        options.Gpu["name"].Connection.Dns.ToString().Should().Be("exporters.gpu.svc:9400");
+        options.ModelServers["main"].Connection.Should().BeEquivalentTo(
+            new ModelServerConnectionOptions { Name = "main", Kind = ModelServerKind.SgLang, Prometheus = "main", StaleAfter = TimeSpan.FromMinutes(3) });
+        options.ModelServers["pages"].Connection.Should().BeEquivalentTo(new ModelServerConnectionOptions
+        {
+            Name = "pages",
+            Kind = ModelServerKind.Tgi,
+            Urls = [new Uri("http://a:8000/metrics")],
+            Interval = TimeSpan.FromSeconds(2),
+            CaFile = "/secrets/ca.crt",
+        });
+        options.ModelServers["name"].Connection.Dns.ToString().Should().Be("servers.genai.svc:8002");
+    }
+
+    [Theory]
+    [InlineData("", true)]
+    [InlineData("genai=>team", true)] // who may use it does not matter
+    [InlineData("s3cret=>other", false)] // a header's value
+    [InlineData("X-Scope-OrgID=>X-Tenant", false)]
+    [InlineData("15s=>16s", false)]
+    [InlineData("/metrics=>/other", false)]
+    [InlineData("vllm,=>tgi,", false)]
+    public void A_connection_is_the_same_while_its_keys_are(string edit, bool same)
+    {
+        const string Yaml = """
+            prometheus: { a: { url: "http://p", headers: { X-Scope-OrgID: s3cret }, interval: 15s, namespaces: [genai] } }
+            gpu: { a: { kind: dcgm, exporters: "http://e/metrics", namespaces: [genai] } }
+            modelServers: { a: { kind: vllm, prometheus: a, namespaces: [genai] } }
+            """;
+        var (before, after) = (ConfigurationFile.Parse(Yaml, out _)!, ConfigurationFile.Parse(edit.Split("=>") is [var from, var to] ? Yaml.Replace(from, to, StringComparison.Ordinal) : Yaml, out _)!);
+
+        var all = before.Prometheus["a"].IsSameConnectionAs(after.Prometheus["a"])
+            && before.Gpu["a"].IsSameConnectionAs(after.Gpu["a"])
+            && before.ModelServers["a"].IsSameConnectionAs(after.ModelServers["a"]);
+
+        all.Should().Be(same);
+    }
+
     [Theory]
     [InlineData("# nothing")]
     [InlineData("---")]
@@ -154,8 +254,8 @@ public class ConfigurationFileTests
     [InlineData("defaults: { share: 2 }", 1, 20, "defaults.share: must be a number from 0.001 to 1")]
     [InlineData("defaults: { queue: images }", 1, 13, "defaults.queue: belongs to the trigger: *")]
     [InlineData("workloads: { genai/*: { rabbitmq: main } }", 1, 25, "workloads.genai/*.rabbitmq: belongs to the trigger: *")]
-    [InlineData("workloads: { genai/filter: { queueRegex: main } }", 1, 28, "workloads.genai/filter.rabbitmq: there is no connection to read the queue from")]
-    [InlineData("workloads: { genai/filter: { vhost: genai } }", 1, 28, "workloads.genai/filter.queue: give either queue *")]
+    [InlineData("workloads: { genai/filter: { queueRegex: main } }", 1, 28, "workloads.genai/filter.rabbitmq: no RabbitMQ connection is configured")]
+    [InlineData("workloads: { genai/filter: { vhost: genai } }", 1, 28, "workloads.genai/filter.queue: give queue (a name, *")]
     [InlineData("workloads: { genai/*: { warmReplicas: 2 } }", 1, 25, "workloads.genai/*.warmReplicas: unknown key; *")]
     [InlineData("workloads: { genai/*: { coldstrat: 2s } }", 1, 25, "workloads.genai/*.coldstrat: unknown key; did you mean coldStart?")]
     [InlineData("workloads: { genai/*: { coldStart: [2s] } }", 1, 36, "workloads.genai/*.coldStart: must be a single value")]

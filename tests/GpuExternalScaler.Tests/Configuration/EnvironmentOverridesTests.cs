@@ -9,6 +9,9 @@ public class EnvironmentOverridesTests
         rabbitmq:
           main: { metrics: { dns: "nodes.mq.svc:15692" }, interval: 2s }
           my-broker: { amqp: { url: "amqp://rabbitmq.mq" } }
+        prometheus: { main: { url: "http://prometheus:9090" } }
+        gpu: { main: { kind: dcgm, prometheus: main } }
+        modelServers: { my-vllm: { kind: vllm, dns: "vllm:8000" } }
         """;
 
     [Fact]
@@ -22,6 +25,11 @@ public class EnvironmentOverridesTests
             ("GPU_EXTERNAL_SCALER__RABBITMQ__MAIN__INTERVAL", "5s"),
             ("GPU_EXTERNAL_SCALER__RABBITMQ__MAIN__MANAGEMENT__URL", "https://rabbitmq.mq:15671"),
             ("GPU_EXTERNAL_SCALER__RABBITMQ__MY_BROKER__STALEAFTER", "30s"),
+            ("GPU_EXTERNAL_SCALER__PROMETHEUS__MAIN__BASIC__USERNAME", "scaler"),
+            ("GPU_EXTERNAL_SCALER__PROMETHEUS__MAIN__BASIC__PASSWORDFILE", "/secrets/password"),
+            ("GPU_EXTERNAL_SCALER__PROMETHEUS__MAIN__ALLOWTRIGGERQUERIES", "True"),
+            ("GPU_EXTERNAL_SCALER__GPU__MAIN__STALEAFTER", "2m"),
+            ("GPU_EXTERNAL_SCALER__MODELSERVERS__MY_VLLM__INTERVAL", "3s"),
             ("GPU_EXTERNAL_SCALER__LIMITS__WORKLOADS", "")); // empty means absent
 
         reading.Findings.Should().BeEmpty();
@@ -35,6 +43,10 @@ public class EnvironmentOverridesTests
         options.RabbitMq["main"].Connection.MetricsDns.Should().NotBeNull();
         options.RabbitMq["main"].Connection.Management!.Url.Should().Be(new Uri("https://rabbitmq.mq:15671"));
         options.RabbitMq["my-broker"].Connection.StaleAfter.Should().Be(TimeSpan.FromSeconds(30));
+        options.Prometheus["main"].Connection.Basic!.Username.Should().Be("scaler");
+        options.Prometheus["main"].Connection.AllowTriggerQueries.Should().BeTrue();
+        options.Gpu["main"].Connection.StaleAfter.Should().Be(TimeSpan.FromMinutes(2));
+        options.ModelServers["my-vllm"].Connection.Interval.Should().Be(TimeSpan.FromSeconds(3));
         reading.OriginOf(["listen", "http"]).Should().Be("GPU_EXTERNAL_SCALER__LISTEN__HTTP");
     }
 
@@ -48,6 +60,13 @@ public class EnvironmentOverridesTests
     [InlineData("RABBITMQ__OTHER__INTERVAL", "must go on with the name of a connection of the file *; connections of the file: main, my-broker")]
     [InlineData("RABBITMQ__MAIN", "must go on with the name of a connection of the file *")]
     [InlineData("RABBITMQ__MAIN__METRICS__URLS", "is a list, which is set in the file")]
+    [InlineData("PROMETHEUS__MAIN__HEADERS", "is a section of names, which is set in the file")]
+    [InlineData("PROMETHEUS__MAIN__HEADERS__AUTHORIZATION", "means no key; *")]
+    [InlineData("PROMETHEUS__MAIN__ALLOWTRIGGERQUERIES", "must be true or false")]
+    [InlineData("GPU__OTHER__KIND", "must go on with the name of a connection of the file and a key of it, such as GPU_EXTERNAL_SCALER__GPU__MAIN__INTERVAL; connections of the file: main")]
+    [InlineData("GPU__MAIN__EXPORTERS", "is a list, which is set in the file")]
+    [InlineData("GPU__MAIN__PROMETHEUS", "no such connection under prometheus; there are: main")]
+    [InlineData("MODELSERVERS__MY_VLLM__KIND", "must be one of vllm, sglang, tgi, triton")]
     [InlineData("DEFAULTS__COLDSTART", "policy keys are set in the file: under defaults and workloads")]
     [InlineData("WORKLOADS__GENAI", "policy keys are set in the file: under defaults and workloads")]
     [InlineData("LISTEN__GRPC", "must be an address and a port, such as 0.0.0.0:9090")]

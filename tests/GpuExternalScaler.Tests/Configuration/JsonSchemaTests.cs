@@ -47,6 +47,14 @@ public class JsonSchemaTests
     [InlineData("coldStart", "60s", "1h30m", "1.5s", "1500", "250ms", "0", "2d", "s", "1 s", "-1s", "auto")]
     [InlineData("missingQueue", "hold", "zero", "Zero", "")]
     [InlineData("mode", "job", "deployment", "x")]
+    [InlineData("target", "llama", "a.b-1", "Llama", "a_b", "a/b")]
+    [InlineData("vramThreshold", "0.85", "1", "1e-1", "85%", "x")]
+    [InlineData("vramAggregate", "total", "max", "sum")]
+    [InlineData("modelMemory", "40Gi", "40G", "1.5Ti", "512Mi", "1k", "0", "5.", "40000000000", "4e10", "4e+10", "40GB", "40gi", "-1", "Gi", "1 Gi", "1e3Gi", "+5", ".5Gi")]
+    [InlineData("gpusPerReplica", "auto", "2", "Auto", "many")]
+    [InlineData("latencyObjective", "2s", "1500", "2 s")]
+    [InlineData("query", "sum(x)", "a\tb")]
+    [InlineData("maxReplicas", "20", "2e1", "many")]
     public void The_schema_and_the_server_allow_the_same_texts(string key, params string[] texts)
     {
         var property = JsonNode.Parse(JsonSchemas.Trigger())!["properties"]![key]!;

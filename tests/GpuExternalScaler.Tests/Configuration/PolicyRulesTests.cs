@@ -51,7 +51,17 @@ public class PolicyRulesTests
             "holdFor 5m (defaults, line 5)",
             "holdAfterRecovery 5m (built-in)",
             "missingQueue hold (built-in)",
-            "mode deployment (built-in)");
+            "mode deployment (built-in)",
+            "vramThreshold not looked at (built-in)",
+            "vramAggregate total (built-in)",
+            "modelMemory observed when idle (built-in)",
+            "gpusPerReplica auto (built-in)",
+            "kvCacheThreshold 0.8 (built-in)",
+            "latencyQuery  (built-in)",
+            "latencyObjective none (built-in)",
+            "query  (built-in)",
+            "hpaTolerance 0.1 (built-in)",
+            "maxReplicas not known (built-in)");
     }
 
     [Theory]

@@ -1,3 +1,5 @@
+using FsCheck;
+using FsCheck.Fluent;
 using GpuExternalScaler.Configuration;
 
 namespace GpuExternalScaler.Tests.Configuration;
@@ -88,4 +90,47 @@ public class SettingTextTests
     [InlineData("tRUE")]
     [InlineData("")]
     public void No_boolean(string text) => SettingText.TryBoolean(text, out _).Should().BeFalse();
+
+    [Theory]
+    [InlineData("40Gi", 42_949_672_960, "40Gi")]
+    [InlineData("40960Mi", 42_949_672_960, "40Gi")]
+    [InlineData("42949672960", 42_949_672_960, "40Gi")]
+    [InlineData("40G", 40_000_000_000, "40G")]
+    [InlineData("4e10", 40_000_000_000, "40G")]
+    [InlineData("1.5Gi", 1_610_612_736, "1536Mi")]
+    [InlineData("1.1G", 1_100_000_000, "1100M")]
+    [InlineData("0.1Ki", 103, "103")] // rounded up
+    [InlineData("0", 0, "0")]
+    [InlineData("1Pi", 1_125_899_906_842_624, "1Pi")]
+    public void A_number_of_bytes(string text, long value, string readable)
+    {
+        SettingText.TryBytes(text, out var bytes).Should().BeTrue();
+        bytes.Should().Be(value);
+        SettingText.ReadableBytes(bytes).Should().Be(readable);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("Gi")]
+    [InlineData("40GB")]
+    [InlineData("40gi")]
+    [InlineData("40 Gi")]
+    [InlineData("-1")]
+    [InlineData("1e3Gi")]
+    [InlineData("1,5Gi")]
+    [InlineData("1001Pi")]
+    [InlineData("99999999999999999999999999999999999")]
+    public void No_number_of_bytes(string text) => SettingText.TryBytes(text, out _).Should().BeFalse();
+
+    [Fact]
+    public void Bytes_are_written_as_what_reads_as_the_same()
+    {
+        var numbers = Gen.Choose(0, 2000).Zip(Gen.Elements(1L, 1000, 1024, 1_000_000, 1 << 20, 1_000_000_000, 1 << 30, 1L << 40)).Select(static pair => pair.Item1 * pair.Item2);
+
+        Prop.ForAll(numbers.ToArbitrary(), static bytes =>
+        {
+            SettingText.TryBytes(SettingText.ReadableBytes(bytes), out var again).Should().BeTrue();
+            again.Should().Be(bytes);
+        }).QuickCheckThrowOnFailure();
+    }
 }

@@ -83,6 +83,63 @@ public sealed class ShowConfigTests : IDisposable
     }
 
     [Fact]
+    public async Task Values_of_headers_are_not_shown_and_queries_are()
+    {
+        await File.WriteAllTextAsync(_file.FullName, """
+            prometheus:
+              main:
+                url: http://prometheus:9090
+                headers: { X-Scope-OrgID: s3cret, Authorization: Bearer s3cret }
+                namespaces: [genai]
+            gpu:
+              main: { kind: hami, prometheus: main }
+              direct: { kind: amd, exporters: "http://10.0.0.1:5000/metrics" }
+            modelServers:
+              vllm: { kind: vllm, prometheus: main, staleAfter: 1m }
+            defaults:
+              modelMemory: 40960Mi
+              latencyQuery: 'max(x{a="b"}) # c'
+              latencyObjective: 2s
+            """);
+
+        var (exit, output, error) = await ShowAsync(("genai", "filter"), "modelServer=vllm");
+
+        (exit, error).Should().Be((0, ""));
+        output.Should().NotContain("s3cret").And.Contain("""
+              level: information                                     # built-in
+            prometheus:
+              main:
+                url: "http://prometheus:9090"                        # line 3
+                interval: 15s                                        # built-in
+                staleAfter: 1m                                       # built-in
+                timeout: 10s                                         # built-in
+                headers: { Authorization: "(not shown)", X-Scope-OrgID: "(not shown)" } # line 4
+                allowTriggerQueries: false                           # built-in
+                namespaces: [genai]                                  # line 5
+            gpu:
+              main:
+                kind: hami                                           # line 7
+                prometheus: main                                     # line 7
+                staleAfter: 1m30s                                    # built-in
+              direct:
+                kind: amd                                            # line 8
+                exporters: ["http://10.0.0.1:5000/metrics"]          # line 8
+                interval: 10s                                        # built-in
+                staleAfter: 1m30s                                    # built-in
+            modelServers:
+              vllm:
+                kind: vllm                                           # line 10
+                prometheus: main                                     # line 10
+                staleAfter: 1m                                       # line 10
+            defaults:
+              modelMemory: 40Gi                                      # line 12
+              latencyQuery: "max(x{a=\"b\"}) # c"                    # line 13
+              latencyObjective: 2s                                   # line 14
+
+            """).And.Contain("  latencyQuery: \"max(x{a=\\\"b\\\"}) # c\"                    # defaults, line 13\n");
+    }
+
+    [Fact]
     public async Task A_section_within_a_section_is_shown_as_one()
     {
         await File.WriteAllTextAsync(_file.FullName, "listen: { tls: { clientCaFile: /tls/ca.crt, certFile: /tls/tls.crt } }");
@@ -155,15 +212,27 @@ public sealed class ShowConfigTests : IDisposable
               holdAfterRecovery: 5m                                  # built-in
               missingQueue: hold                                     # built-in
               mode: deployment                                       # built-in
+              vramThreshold: not looked at                           # built-in
+              vramAggregate: total                                   # built-in
+              modelMemory: observed when idle                        # built-in
+              gpusPerReplica: auto                                   # built-in
+              kvCacheThreshold: 0.8                                  # built-in
+              latencyQuery: ""                                       # built-in
+              latencyObjective: none                                 # built-in
+              query: ""                                              # built-in
+              hpaTolerance: 0.1                                      # built-in
+              maxReplicas: not known                                 # built-in
 
             """);
     }
 
     [Theory]
     [InlineData("share=s3cret", "--metadata: share must be a number from 0.001 to 1\n")]
-    [InlineData("queue=", "--metadata: give either queue (a name, or several with commas between) or queueRegex\n")]
-    [InlineData("rabbitmq=s3cret", "--metadata: the connection named by the key rabbitmq is not configured; configured: main, other\n")]
-    [InlineData("rabbitmq=main", "--metadata: the connection named by the key rabbitmq is not for this namespace: its namespaces do not include it\n")]
+    [InlineData("queue=", "--metadata: give queue (a name, or several with commas between) or queueRegex, or another demand signal: modelServer, vramThreshold or query\n")]
+    [InlineData("rabbitmq=s3cret", "--metadata: the RabbitMQ connection named by the key rabbitmq is not configured; configured: other\n")]
+    [InlineData("rabbitmq=main", "--metadata: the RabbitMQ connection is not for this namespace: its namespaces do not include it\n")]
+    [InlineData("vramThreshold=0.8", "--metadata: no GPU connection is configured\n")]
+    [InlineData("query=s3cret", "--metadata: no Prometheus connection is configured\n")]
     public async Task Metadata_that_the_server_would_refuse_is_refused_without_its_value(string pair, string message)
     {
         var (exit, output, error) = await ShowAsync(("elsewhere", "filter"), pair);

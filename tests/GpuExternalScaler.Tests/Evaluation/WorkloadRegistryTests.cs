@@ -17,8 +17,8 @@ public sealed class WorkloadRegistryTests
     {
         var options = new ScalerOptions { MaximumWorkloads = 10 };
         var clock = new MonotonicClock(TimeProvider.System);
-        var brokers = BrokerConnections.Of(options, new SourceFactory(clock, static _ => { }).Open);
-        _registry = new WorkloadRegistry(new CurrentConfiguration(new ConfigurationSnapshot(options, brokers)), clock);
+        var snapshot = ConfigurationSnapshot.Of(options, new SourceFactory(clock, static _ => { }, static _ => { }), reading: null);
+        _registry = new WorkloadRegistry(new CurrentConfiguration(snapshot), clock);
     }
 
     [Fact]
@@ -115,7 +115,7 @@ public sealed class WorkloadRegistryTests
 
         var (begun, ended, _) = _registry.KeepShadows(Snapshot("genai/a: { queue: videos }"));
         ended.Should().Equal(shadow);
-        begun.Should().ContainSingle().Which.Trigger.Queues.Names.Should().Equal("videos");
+        begun.Should().ContainSingle().Which.Trigger.Queues!.Names.Should().Equal("videos");
 
         _registry.KeepShadows(Snapshot("genai/a: { share: 0.5 }")).Ended.Should().Equal(begun);
         _registry.Count.Should().Be(0);
@@ -137,7 +137,7 @@ public sealed class WorkloadRegistryTests
     {
         var options = ConfigurationFile.Parse($"limits: {{ workloads: 10 }}\nrabbitmq: {{ main: {{ metrics: {{ dns: \"a:1\" }} }} }}\nworkloads:\n  {workloads}", out var errors);
         errors.Should().BeEmpty();
-        return new ConfigurationSnapshot(options!, BrokerConnections.Of(options!, new SourceFactory(new MonotonicClock(TimeProvider.System), static _ => { }).Open));
+        return ConfigurationSnapshot.Of(options!, new SourceFactory(new MonotonicClock(TimeProvider.System), static _ => { }, static _ => { }), reading: null);
     }
 
     private static TriggerMetadata Trigger(string name) =>

@@ -208,6 +208,38 @@ public sealed class ReloadServerTests : IAsyncLifetime
         {{rest}}
         """;
 
+    [Fact]
+    public async Task A_query_outlives_an_edit_of_its_Prometheus_and_not_its_permission()
+    {
+        await using var prometheus = new PrometheusStub();
+        await prometheus.StartAsync();
+        string File(string more) => Settings(rest: $"prometheus: {{ main: {{ url: \"{prometheus.Url}\", interval: 1s, staleAfter: 30s, {more} }} }}");
+        await StartAsync(File("allowTriggerQueries: true"));
+        var asked = Asked("w", "query", "sum(s3cret)");
+        await UntilAsync(asked, "400");
+
+        // Another connection, which cannot be read at first: what was read through the one before counts.
+        prometheus.IsDown = true;
+        await EditAsync(File("allowTriggerQueries: true, timeout: 3s"));
+        for (var i = 0; i < 30; i++)
+        {
+            (await AnswerAsync(asked)).Should().Be("400");
+            await Task.Delay(TimeSpan.FromMilliseconds(50), TimeProvider.System);
+        }
+
+        prometheus.IsDown = false;
+        await EditAsync(File("timeout: 3s"));
+        await UntilAsync(asked, "PermissionDenied");
+
+        // Texts are collected every two seconds, and a sweep may be under way.
+        await Task.Delay(TimeSpan.FromSeconds(4), TimeProvider.System);
+        var before = prometheus.Asked;
+        await Task.Delay(TimeSpan.FromSeconds(3), TimeProvider.System);
+        prometheus.Asked.Should().Be(before, "nobody may ask it any more");
+        (await PageAsync()).Should().NotContain("s3cret");
+        _log.Texts.Should().NotContain(static line => line.Contains("s3cret", StringComparison.Ordinal));
+    }
+
     private async Task StartAsync(string yaml)
     {
         await File.WriteAllTextAsync(_file, yaml);
@@ -285,13 +317,39 @@ public sealed class ReloadServerTests : IAsyncLifetime
 
         public ValueTask DisposeAsync() => _app.DisposeAsync();
 
-        private static WebApplication Build()
+        public static WebApplication Build()
         {
             var builder = WebApplication.CreateSlimBuilder();
             builder.Logging.ClearProviders();
             builder.WebHost.UseUrls("http://127.0.0.1:0");
             return builder.Build();
         }
+    }
+
+    /// <summary>Answers every query with a four.</summary>
+    private sealed class PrometheusStub : IAsyncDisposable
+    {
+        private readonly WebApplication _app = Node.Build();
+        private int _asked;
+
+        public volatile bool IsDown;
+
+        public string Url => _app.Urls.First();
+
+        public int Asked => Volatile.Read(ref _asked);
+
+        public Task StartAsync()
+        {
+            _app.MapPost("/api/v1/query", () =>
+            {
+                Interlocked.Increment(ref _asked);
+                return IsDown ? Results.StatusCode(503) : Results.Text(
+                    """{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1700000000,"4"]}]}}""", "application/json");
+            });
+            return _app.StartAsync();
+        }
+
+        public ValueTask DisposeAsync() => _app.DisposeAsync();
     }
 
     private sealed class Lines : ILoggerProvider, ILogger
