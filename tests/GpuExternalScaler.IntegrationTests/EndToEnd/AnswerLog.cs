@@ -67,8 +67,11 @@ internal sealed class AnswerLog : IAsyncDisposable
     }
 
     /// <summary>Every poll was answered.</summary>
-    public void ShouldAlwaysBeDecided() =>
-        Answers.Count(static answer => !answer.IsDecided).Should().Be(0, Timeline());
+    public void ShouldAlwaysBeDecided() => ShouldBeDecidedSince(0);
+
+    /// <summary>Every poll was answered that was asked after a moment.</summary>
+    public void ShouldBeDecidedSince(double atSeconds) =>
+        Since(atSeconds).Count(static answer => !answer.IsDecided).Should().Be(0, Timeline());
 
     /// <summary>Runs of equal answers, with what the test did between them.</summary>
     public string Timeline()

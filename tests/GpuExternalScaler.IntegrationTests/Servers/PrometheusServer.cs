@@ -4,18 +4,21 @@ using System.Text.Json;
 
 namespace GpuExternalScaler.IntegrationTests.Servers;
 
-/// <summary>Something to scrape.</summary>
+/// <summary>Something to scrape. Targets of one job have its path and its honouring of labels in common.</summary>
 public sealed record ScrapeTarget(string Job, string Address)
 {
     public string Path { get; init; } = "/metrics";
 
     public bool HonorLabels { get; init; }
+
+    /// <summary>Labels of the target, as Kubernetes' service discovery would give it: the exporter's own pod and namespace.</summary>
+    public IReadOnlyList<(string Name, string Value)> Labels { get; init; } = [];
 }
 
 /// <summary>One series of the answer to an instant query.</summary>
 public sealed record PrometheusSample(IReadOnlyDictionary<string, string> Labels, double Value);
 
-/// <summary>Debian's Prometheus on a port and with data of its own, scraping every second.</summary>
+/// <summary>Debian's Prometheus on a port and with data of its own.</summary>
 public sealed class PrometheusServer : IAsyncDisposable
 {
     private readonly TemporaryFolder _folder;
@@ -31,15 +34,21 @@ public sealed class PrometheusServer : IAsyncDisposable
 
     public int Port { get; }
 
+    public int ProcessId => _process.Id;
+
     public Uri Uri => Http.BaseAddress!;
 
     public HttpClient Http { get; }
 
-    public static async Task<PrometheusServer> StartAsync(params ScrapeTarget[] targets)
+    /// <summary>Starts one that scrapes every second.</summary>
+    public static Task<PrometheusServer> StartAsync(params ScrapeTarget[] targets) => StartAsync(TimeSpan.FromSeconds(1), targets);
+
+    /// <summary>Starts one that scrapes as often as it is told to.</summary>
+    public static async Task<PrometheusServer> StartAsync(TimeSpan interval, IReadOnlyCollection<ScrapeTarget> targets)
     {
         var program = Prerequisite.File("/usr/bin/prometheus", "Prometheus");
         var folder = new TemporaryFolder("prometheus");
-        var configuration = folder.Write("prometheus.yml", Configure(targets));
+        var configuration = folder.Write("prometheus.yml", Configure(interval, targets));
         var port = LoopbackPorts.Reserve();
         var process = ChildProcess.Start(
             program,
@@ -100,20 +109,24 @@ public sealed class PrometheusServer : IAsyncDisposable
         _folder.Dispose();
     }
 
-    private static string Configure(IEnumerable<ScrapeTarget> targets) => string.Join('\n', [
+    private static string Configure(TimeSpan interval, IEnumerable<ScrapeTarget> targets) => string.Join('\n', [
         "global:",
-        "  scrape_interval: 1s",
-        "  scrape_timeout: 1s",
-        "  evaluation_interval: 1s",
+        $"  scrape_interval: {interval.TotalSeconds}s",
+        $"  scrape_timeout: {interval.TotalSeconds}s",
+        $"  evaluation_interval: {interval.TotalSeconds}s",
         "scrape_configs:",
-        .. targets.SelectMany(target => new[]
-        {
-            $"  - job_name: '{target.Job}'",
-            $"    metrics_path: '{target.Path}'",
-            $"    honor_labels: {(target.HonorLabels ? "true" : "false")}",
+        .. targets.GroupBy(static target => target.Job).SelectMany(static job => (string[])
+        [
+            $"  - job_name: '{job.Key}'",
+            $"    metrics_path: '{job.First().Path}'",
+            $"    honor_labels: {(job.First().HonorLabels ? "true" : "false")}",
             "    static_configs:",
-            $"      - targets: ['{target.Address}']",
-        }),
+            .. job.SelectMany(static target => (string[])
+            [
+                $"      - targets: ['{target.Address}']",
+                .. target.Labels.Count == 0 ? (string[])[] : ["        labels:", .. target.Labels.Select(static label => $"          {label.Name}: '{label.Value}'")],
+            ]),
+        ]),
         "",
     ]);
 
