@@ -8,8 +8,19 @@ using GpuExternalScaler.Benchmarks;
     ("many", "evaluation and memory with very many workloads [--workloads 10000 --queues 2000 --seconds 240 --against FOLDER-OF-ANOTHER-BUILD]", ManyWorkloadsBenchmark.RunAsync),
     ("tick", "processor time, allocations and bytes held of the evaluation loop and the page alone [--workloads 10000 --queues 2000 --sweeps 150]", TickBenchmark.RunAsync),
     ("freshness", "time from a burst until KEDA can know [--runs 30 --connection 'amqp: { url: {amqp}, username: {user}, passwordFile: {passwordFile} }']", FreshnessBenchmark.RunAsync),
+    ("gpu", "reading the exporters of many GPUs, directly and through Prometheus, beside the bytes alone and one query a workload [--exporters 250 --gpus 8 --workloads 1200 --namespaces 4 --sweeps 15]", GpuBenchmark.RunAsync),
+    ("vram", "evaluation of many workloads by the memory of their pods [--workloads 1200 --exporters 250 --gpus 8 --sweeps 30]", VramBenchmark.RunAsync),
+    ("models", "reading many model servers, directly and through Prometheus, beside the bytes alone and one query a workload [--servers 400 --workloads 200 --sweeps 15]", ModelServerBenchmark.RunAsync),
+    ("fuzz", "pages and answers that no server sends: speed, memory, exceptions [--megabytes 100 --seed 1]", FuzzBenchmark.RunAsync),
     ("hostile", "peers that mean ill [--count 1000000 --streams 100000 --halves 2000 --connections 10000 --only workloads|metadata|streams|unread|halves|connections --program FOLDER-OF-ANOTHER-BUILD]", HostileBenchmark.RunAsync),
 ];
+
+if (args is [PageServer.Command, ..])
+{
+    // Started by a benchmark.
+    await PageServer.ServeAsync(new Arguments(args[1..]));
+    return 0;
+}
 
 if (args.Length == 0 || Array.Find(benchmarks, benchmark => benchmark.Name == args[0]) is not { Run: not null } chosen)
 {

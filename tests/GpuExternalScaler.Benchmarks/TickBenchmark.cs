@@ -30,15 +30,14 @@ internal static class TickBenchmark
         var options = ConfigurationFile.Parse(broker.Connection(), out _)! with { MaximumWorkloads = workloads };
         var time = new DemoClock(TimeProvider.System.GetUtcNow());
         var clock = new MonotonicClock(time);
-        var brokers = BrokerConnections.Of(options, new SourceFactory(clock, static _ => { }).Open);
-        var configuration = new CurrentConfiguration(new ConfigurationSnapshot(options, brokers));
+        var configuration = new CurrentConfiguration(ConfigurationSnapshot.Of(options, new SourceFactory(clock, static _ => { }, static _ => { }), reading: null));
         using var stopping = new CancellationTokenSource();
-        using var source = brokers.All[0].Source;
+        using var source = configuration.Current.Brokers.All[0].Source;
         var reading = source.RunAsync(stopping.Token);
         await SweptAsync(source, default);
         time.Advance(SweepInterval / 2);
 
-        var before = Held();
+        var before = Machine.Held();
         var registry = new WorkloadRegistry(configuration, clock);
         var known = new KnownTriggers(workloads);
         for (var i = 0; i < workloads; i++)
@@ -47,7 +46,7 @@ internal static class TickBenchmark
         }
 
         using var loop = new EvaluationLoop(registry, configuration, clock, NullLogger<EvaluationLoop>.Instance);
-        var registered = Held();
+        var registered = Machine.Held();
         List<double> ticks = [], allocated = [];
         for (var sweep = 0; sweep < sweeps; sweep++)
         {
@@ -61,22 +60,22 @@ internal static class TickBenchmark
                     workload.Touch(clock.Now);
                 }
 
-                var (cpu, bytes) = OnThisThread(() => loop.Tick());
+                var (cpu, bytes) = Machine.OnThisThread(() => loop.Tick());
                 ticks.Add(cpu.TotalMilliseconds);
                 allocated.Add(bytes / 1024.0 / 1024);
                 time.Advance(tick == 0 ? SweepInterval / 2 : TimeSpan.Zero);
             }
         }
 
-        var settled = Held();
+        var settled = Machine.Held();
         var series = new WorkloadSeries(registry, configuration, loop, clock);
         List<double> scrapes = [], scraped = [];
         long length = 0;
         for (var scrape = 0; scrape < 12; scrape++)
         {
-            var (cpu, bytes) = OnThisThread(() =>
+            var (cpu, bytes) = Machine.OnThisThread(() =>
             {
-                using var page = new PageBuffer();
+                using var page = new Observability.Exposition.PageBuffer();
                 series.WriteTo(new PrometheusTextWriter(page));
                 length = page.Length;
             });
@@ -92,7 +91,7 @@ internal static class TickBenchmark
             ("allocated MB/tick P50", Spread.Median(lateAllocated)), ("allocated MB/tick max", lateAllocated.Max()),
             ("bytes/workload registered", (registered - before) / workloads), ("bytes/workload settled", (settled - before) / workloads),
             ("scrape CPU ms", Spread.Median(scrapes.Skip(2))), ("allocated MB/scrape", Spread.Median(scraped.Skip(2))), ("series MB", length / 1024.0 / 1024),
-            ("bytes/workload after scrapes", (Held() - before) / workloads));
+            ("bytes/workload after scrapes", (Machine.Held() - before) / workloads));
         report.Note($"{sweeps} sweeps of 2 s simulated, two ticks each; times and allocations of the second half; figures change at each sweep");
         report.Finish();
         GC.KeepAlive(known);
@@ -124,19 +123,5 @@ internal static class TickBenchmark
         {
             await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System, patience.Token);
         }
-    }
-
-    private static long Held()
-    {
-        GC.Collect();
-        GC.WaitForPendingFinalizers();
-        return GC.GetTotalMemory(forceFullCollection: true);
-    }
-
-    private static (TimeSpan Cpu, long Bytes) OnThisThread(Action action)
-    {
-        var (bytes, cpu) = (GC.GetAllocatedBytesForCurrentThread(), Machine.ThreadCpu());
-        action();
-        return (Machine.ThreadCpu() - cpu, GC.GetAllocatedBytesForCurrentThread() - bytes);
     }
 }
