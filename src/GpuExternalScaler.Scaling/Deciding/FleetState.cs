@@ -103,13 +103,14 @@ internal sealed class SampleRing
     }
 
     /// <summary>
-    /// Rise per second over the samples since a time, by least squares; 0 unless there are at least four of them and they are near one
-    /// line: a single step is no trend.
+    /// Rise per second over the samples since a time, by least squares; 0 unless there are at least four of them over such a time
+    /// and they are near one line: a single step is no trend, however often it was looked at.
     /// </summary>
-    public double RiseSince(DateTimeOffset since)
+    public double RiseSince(DateTimeOffset since, TimeSpan atLeast)
     {
         double n = 0, st = 0, sv = 0, stt = 0, stv = 0, svv = 0;
         var origin = _count == 0 ? 0 : At(0).Ticks;
+        double first = double.MaxValue, last = double.MinValue;
         for (var i = 0; i < _count; i++)
         {
             var (ticks, value) = At(i);
@@ -119,6 +120,7 @@ internal sealed class SampleRing
             }
 
             var t = (ticks - origin) / (double)TimeSpan.TicksPerSecond;
+            (first, last) = (Math.Min(first, t), Math.Max(last, t));
             n++;
             st += t;
             sv += value;
@@ -128,7 +130,7 @@ internal sealed class SampleRing
         }
 
         var spread = stt - (st * st / Math.Max(n, 1));
-        if (n < 4 || spread <= 0)
+        if (n < 4 || spread <= 0 || last - first < atLeast.TotalSeconds)
         {
             return 0;
         }

@@ -72,6 +72,9 @@ internal sealed class VramState
     /// <summary>Rise of the load per second, as of the samples before the newest: that one must not change what judges it.</summary>
     public double Trend { get; set; }
 
+    /// <summary>When the newest of these was sampled.</summary>
+    public DateTimeOffset LoadAt { get; set; }
+
     /// <summary>Pods that the trend is about.</summary>
     public int LoadPods { get; set; }
 
@@ -134,7 +137,10 @@ internal static class VramSignal
 
     // Signal 4: memory that idleness of so long does not give back is not load.
     private static readonly TimeSpan RatchetAfter = TimeSpan.FromMinutes(10);
+    // A step takes exporters and Prometheus some seconds to show, in which it looks like a line.
     private static readonly TimeSpan TrendOver = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan TrendAtLeastOver = TimeSpan.FromSeconds(45);
+    private static readonly TimeSpan BetweenTrendSamples = TimeSpan.FromSeconds(6);
 
     private const double IdleUtilisation = 0.01;
 
@@ -287,8 +293,9 @@ internal static class VramSignal
         var load = 0.0;
         foreach (ref readonly var pod in pods)
         {
-            // Without a base, weights that are being loaded would pass for load.
-            if (pod.UsableBytes <= 0 || (held <= 0 && PodSums.IsYoung(pod, policy, context.Now)))
+            // T15: weights that are being loaded would pass for load, and what a new pod takes over from an old one, seen at another
+            // moment, would count twice. Until it is told by its memory, the answer does not fall.
+            if (pod.UsableBytes <= 0 || PodSums.IsYoung(pod, policy, context.Now))
             {
                 continue;
             }
@@ -351,8 +358,14 @@ internal static class VramSignal
             state.LoadPods = sums.Mature;
         }
 
-        state.Trend = state.Load.RiseSince(context.Now - TrendOver);
-        state.Load.Add(state.SampledAt, sums.MatureUsed / (sums.Usable / sums.Accelerators));
+        // Of exporters that are read each second, so that the ring reaches back far enough.
+        if (state.SampledAt - state.LoadAt >= BetweenTrendSamples)
+        {
+            state.LoadAt = state.SampledAt;
+            state.Trend = state.Load.RiseSince(context.Now - TrendOver, TrendAtLeastOver);
+            state.Load.Add(state.SampledAt, sums.MatureUsed / (sums.Usable / sums.Accelerators));
+        }
+
         LearnFlatness(state, sums, threshold, context);
     }
 

@@ -11,17 +11,17 @@ internal static class FleetSetup
     /// <summary>A Prometheus connection with the shortest interval there is.</summary>
     public static string PrometheusAt(Uri url, string more = "") => $$"""
         prometheus:
-          main: { url: "{{url.ToString().TrimEnd('/')}}", interval: 1s, staleAfter: 6s{{more}} }
+          main: { url: "{{url.ToString().TrimEnd('/')}}", interval: 1s, staleAfter: 15s{{more}} }
         """;
 
     /// <summary>Exporters read through that Prometheus.</summary>
-    public static string Gpu(string kind = "dcgm", string staleAfter = "6s") => $$"""
+    public static string Gpu(string kind = "dcgm", string staleAfter = "15s") => $$"""
         gpu:
           main: { kind: {{kind}}, prometheus: main, staleAfter: {{staleAfter}} }
         """;
 
     /// <summary>Exporters read directly.</summary>
-    public static string Gpu(IEnumerable<GpuNode> nodes, string staleAfter = "6s") => $$"""
+    public static string Gpu(IEnumerable<GpuNode> nodes, string staleAfter = "15s") => $$"""
         gpu:
           main: { kind: dcgm, exporters: [{{string.Join(", ", nodes.Select(static node => $"\"{node.Url}\""))}}], interval: 1s, staleAfter: {{staleAfter}} }
         """;

@@ -10,7 +10,7 @@ public sealed class ModelServerTests : IAsyncLifetime
 {
     private const string ThroughPrometheus = """
         modelServers:
-          vllm: { kind: vllm, prometheus: main, staleAfter: 6s }
+          vllm: { kind: vllm, prometheus: main, staleAfter: 15s }
         """;
 
     private readonly ModelServerPod[] _pods = [.. Enumerable.Range(0, 3).Select(static i => new ModelServerPod(Pod("llm", i)))];
@@ -71,7 +71,7 @@ public sealed class ModelServerTests : IAsyncLifetime
         ShowAll(4, 8, 0.3);
         await using var scaler = await StartAsync($$"""
             modelServers:
-              vllm: { kind: vllm, urls: [{{string.Join(", ", _pods.Select(static pod => $"\"{pod.Url}\""))}}], interval: 1s, staleAfter: 4s }
+              vllm: { kind: vllm, urls: [{{string.Join(", ", _pods.Select(static pod => $"\"{pod.Url}\""))}}], interval: 1s, staleAfter: 10s }
             """);
         var workload = new GoWorkload("genai", "llm", new Dictionary<string, string>(StringComparer.Ordinal) { ["modelServer"] = "vllm", ["concurrency"] = "8" });
 

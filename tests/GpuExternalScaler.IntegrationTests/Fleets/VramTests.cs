@@ -69,7 +69,7 @@ public sealed class VramTests : IAsyncLifetime
         answers.Mark("exporter killed");
         var killed = answers.Now;
         await _nodes[0].KillAsync();
-        var gone = await answers.WaitForAsync(static answer => answer.Metrics.Code == "Unavailable", "Unavailable");
+        var gone = await answers.WaitForAsync(static answer => answer.Metrics.Code == "Unavailable", "Unavailable", TimeSpan.FromSeconds(60));
         gone.Metrics.Message.Should().Contain("source_stale");
         (gone.AtSeconds - killed).Should().BeGreaterThan(3, "it is held first");
 
@@ -99,7 +99,7 @@ public sealed class VramTests : IAsyncLifetime
         answers.ShouldBeDecidedSince(decided);
         answers.Mark("labels of node-b gone");
         _nodes[1].Label(false);
-        await answers.WaitForAsync(static answer => answer.Metrics.Code == "Unavailable", "Unavailable");
+        await answers.WaitForAsync(static answer => answer.Metrics.Code == "Unavailable", "Unavailable", TimeSpan.FromSeconds(60));
         answers.Mark("labels back");
         _nodes[0].Label(true);
         _nodes[1].Label(true);

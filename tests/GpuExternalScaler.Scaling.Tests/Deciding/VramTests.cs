@@ -242,6 +242,40 @@ public class VramTests
     }
 
     [Fact]
+    public void Load_that_moves_to_a_new_pod_counts_once_though_exporters_are_seen_at_different_moments()
+    {
+        var fleet = new Fleet { Policy = ScalingPolicy.Default with { VramThreshold = 0.85, ModelMemory = (long)(48 * Fleet.Gib) } };
+        fleet.Run(60, f => f.Pods(3, 0.9)).Replicas.Should().BeApproximately(3.6, 1e-9);
+
+        // The new pod's node is seen with its part of the load, the others still with what they had.
+        fleet.Run(15, f => f.Pods([0.9, 0.9, 0.9, 0.825])).Replicas.Should().BeApproximately(3.6, 1e-9);
+        fleet.Run(120, f => f.Pods(4, 0.825)).Replicas.Should().BeApproximately(3.6, 1e-9);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(5)]
+    public void A_step_that_shows_pod_by_pod_is_no_trend(double every)
+    {
+        // Sampled while exporters are scraped one after the other.
+        var fleet = new Fleet();
+        fleet.Run(30, f => f.Pods(3, 0.6, utilisation: 0), every);
+        var most = 0.0;
+        double[][] steps = [[0.9, 0.6, 0.6], [0.9, 0.9, 0.6], [0.9, 0.9, 0.9]];
+        foreach (var used in steps)
+        {
+            most = Math.Max(most, fleet.Run(every, f => f.Pods(used, utilisation: 0.9), every).Replicas);
+        }
+
+        for (var i = 0; i < 60; i++)
+        {
+            most = Math.Max(most, fleet.Run(every, f => f.Pods(3, 0.9, utilisation: 0.9), every).Replicas);
+        }
+
+        most.Should().BeApproximately(3.6, 1e-9);
+    }
+
+    [Fact]
     public void Pods_that_just_began_do_not_pass_for_load_nor_for_room()
     {
         // T15. With an unknown base, weights that are being loaded would look like load.
