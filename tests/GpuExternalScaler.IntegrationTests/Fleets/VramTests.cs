@@ -1,3 +1,4 @@
+using GpuExternalScaler.Demo;
 using GpuExternalScaler.IntegrationTests.EndToEnd;
 using GpuExternalScaler.IntegrationTests.Servers;
 using static GpuExternalScaler.IntegrationTests.Fleets.FleetSetup;
@@ -191,7 +192,7 @@ public sealed class VramTests : IAsyncLifetime
         {
             Spread("llm", [.. Enumerable.Repeat(0.6 + (0.9 / hpa.Replicas), hpa.Replicas)]);
             await Task.Delay(TimeSpan.FromSeconds(5), TimeProvider.System);
-            hpa.Sync(answers.Last.Metrics.Value);
+            hpa.Sync(TimeSpan.FromSeconds(5 * i), answers.Last.Metrics.Value);
             history.Add(hpa.Replicas);
         }
 
@@ -237,10 +238,13 @@ public sealed class VramTests : IAsyncLifetime
         }
     }
 
+    /// <summary>An HPA with Kubernetes' defaults, stabilisation included: exporters are scraped one after the other, and what moves between them is seen twice or not at all for a moment.</summary>
     private sealed class HpaLoop(int replicas)
     {
+        private readonly HorizontalPodAutoscaler _hpa = new(new HorizontalPodAutoscalerOptions());
+
         public int Replicas { get; private set; } = replicas;
 
-        public void Sync(long value) => Replicas = Hpa(Replicas, value);
+        public void Sync(TimeSpan now, long value) => Replicas = _hpa.Sync(now, Replicas, value, 100);
     }
 }
