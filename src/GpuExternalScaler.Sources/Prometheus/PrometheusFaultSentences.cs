@@ -14,29 +14,21 @@ internal sealed class PrometheusFaultSentences(PrometheusConnectionOptions optio
     /// <summary>Why there is no result; for an answer without one.</summary>
     public string Describe(PrometheusAnswer answer) => answer.Reason switch
     {
-        SourceReason.ConnectionRefused => $"{Subject} refused the connection; nothing listens there.",
-        SourceReason.ConnectionFailed => $"{Subject} could not be reached, or broke the connection before answering.",
         SourceReason.Timeout when answer.Error.Type == PrometheusErrorType.Timeout =>
             $"{Subject} gave up a query that took longer than {answer.Allowed.TotalSeconds * 0.9:0.###} s.",
-        SourceReason.Timeout => $"{Subject} gave no complete answer within {answer.Allowed.TotalSeconds:0.###} s.",
-        SourceReason.Dns => $"{Subject} could not be found: the name does not resolve.",
         SourceReason.Tls => $"{Subject} failed the TLS handshake: its certificate is not trusted, has expired, or is another host's, or it does not accept ours.",
         SourceReason.CredentialsUnreadable => $"{Subject} was not asked: the token or password file cannot be read, or holds no token.",
-        SourceReason.CaUnreadable => $"{Subject} was not asked: the CA file cannot be read or holds no certificate.",
         SourceReason.CertificateUnreadable => $"{Subject} was not asked: the client certificate or its key cannot be read, or they do not belong together.",
         SourceReason.Unauthorized => $"{Subject} refused the credentials, or demands some (HTTP 401).",
-        SourceReason.Forbidden => $"{Subject} forbids this (HTTP 403).",
         SourceReason.NotFound => $"{Subject} has no query API there (HTTP 404); does its path prefix belong to the URL?",
         SourceReason.QueryRejected => $"{Subject} rejected the query (HTTP {answer.Status}, {TypeOf(answer.Error.Type)}){ComplaintOf(answer.Error)}.",
         SourceReason.TooManyRequests => $"{Subject} answers that there are too many requests (HTTP 429).",
         SourceReason.Unavailable => $"{Subject} cannot answer now (HTTP {answer.Status}).",
-        SourceReason.HttpStatus => $"{Subject} answered with HTTP status {answer.Status}.",
-        SourceReason.RedirectRefused => $"{Subject} answered with a redirect (HTTP {answer.Status}), which is never followed; configure its final address.",
         SourceReason.MalformedAnswer => $"{Subject} gave an answer that is not the query API's; is a login page or another program in between?",
-        SourceReason.Truncated => $"{Subject} broke off in the middle of its answer.",
         SourceReason.TooLarge => $"{Subject} answered with more than is accepted: {options.MaxResponseBytes} bytes, {options.MaxSeries} series ({options.MaxSuppliedSeries} for a query of a workload) or {options.MaxPoints} points.",
         SourceReason.CircuitOpen => $"{Subject} was not asked again yet; the last attempt ended with {answer.Cause.Code()}, and there is one each {options.Interval.TotalSeconds:0.###} s.",
-        _ => $"{Subject} could not be read because of a defect in this program{(answer.Defect is null ? "" : $" ({answer.Defect})")}.",
+        SourceReason.Unexpected when answer.Defect is { } defect => $"{Subject} could not be read because of a defect in this program ({defect}).",
+        _ => FaultWords.Describe(Subject, answer.Reason, answer.Status, answer.Allowed, options.MaxResponseBytes),
     };
 
     /// <summary>What to know about an answer that is there; null if there is nothing.</summary>

@@ -23,13 +23,7 @@ internal sealed class FaultSentences(RabbitMqConnectionOptions options)
             : $"RabbitMQ connection '{options.Name}': the {what} at {endpoint}";
         return reason switch
         {
-            SourceReason.ConnectionRefused => $"{subject} refused the connection; nothing listens there.",
-            SourceReason.ConnectionFailed => $"{subject} could not be reached, or broke the connection before answering.",
-            SourceReason.Timeout => $"{subject} gave no complete answer within {timeout.TotalSeconds:0.###} s.",
-            SourceReason.Dns => $"{subject} could not be found: the name does not resolve.",
-            SourceReason.Tls => $"{subject} failed the TLS handshake: its certificate is not trusted, has expired, or is another host's.",
             SourceReason.CredentialsUnreadable => $"{subject} was not asked: the password file cannot be read.",
-            SourceReason.CaUnreadable => $"{subject} was not asked: the CA file cannot be read or holds no certificate.",
             SourceReason.Unauthorized when isAmqp => $"{subject} refused the user or password.",
             SourceReason.Forbidden when kind == RabbitMqEndpoint.AmqpEvents =>
                 $"{subject} does not let the user listen to amq.rabbitmq.event; consumers are learned from the management API instead, where one is configured.",
@@ -42,25 +36,16 @@ internal sealed class FaultSentences(RabbitMqConnectionOptions options)
             SourceReason.QueueUnreachable => $"{subject} knows a queue but not its figures: its node is down, or it is exclusive to another connection.",
             SourceReason.ConsumersHidden => $"{subject} shows the user no consumers but its own; to learn their prefetch it needs the tag monitoring.",
             SourceReason.CannotList => $"{subject} is all there is to read, and it cannot list queues: a queueRegex finds only those that were known before. Configure metrics or management.",
-            SourceReason.Unauthorized => kind == RabbitMqEndpoint.Metrics
-                ? $"{subject} demands credentials (HTTP 401)."
-                : $"{subject} refused the user or password, or access to a virtual host (HTTP 401).",
-            SourceReason.Forbidden => $"{subject} forbids this (HTTP 403).",
+            SourceReason.Unauthorized when kind != RabbitMqEndpoint.Metrics => $"{subject} refused the user or password, or access to a virtual host (HTTP 401).",
             SourceReason.NotFound => kind == RabbitMqEndpoint.Metrics
                 ? $"{subject} knows no such page (HTTP 404); is the plugin rabbitmq_prometheus enabled?"
                 : $"{subject} knows no such page (HTTP 404); is the plugin rabbitmq_management enabled, and do the virtual hosts exist?",
-            SourceReason.HttpStatus => $"{subject} answered with HTTP status {status}.",
-            SourceReason.RedirectRefused => $"{subject} answered with a redirect (HTTP {status}), which is never followed; configure its final address.",
             SourceReason.NotExposition => $"{subject} answered, but not with a page of RabbitMQ's Prometheus plugin.",
-            SourceReason.MalformedAnswer => kind == RabbitMqEndpoint.Metrics
-                ? $"{subject} gave an answer that cannot be read."
-                : $"{subject} gave an answer that is not the list in JSON.",
-            SourceReason.Truncated => $"{subject} broke off in the middle of its answer.",
-            SourceReason.TooLarge => $"{subject} answered with more than {options.MaxResponseBytes} bytes.",
+            SourceReason.MalformedAnswer when kind != RabbitMqEndpoint.Metrics => $"{subject} gave an answer that is not the list in JSON.",
             SourceReason.NoQueuesVisible => $"{subject} shows no queues at all; the user's permissions or the virtual hosts are probably wrong.",
             SourceReason.StatisticsDisabled => $"{subject} has its statistics switched off (management_agent.disable_metrics_collector or management.disable_stats).",
             SourceReason.StatisticsMissing => $"{subject} lists queues but has no statistics for any of them yet.",
-            _ => $"{subject} could not be read because of a defect in this program.",
+            _ => FaultWords.Describe(subject, reason, status, timeout, options.MaxResponseBytes),
         };
     }
 
@@ -73,7 +58,7 @@ internal sealed class FaultSentences(RabbitMqConnectionOptions options)
         $"{Describe(RabbitMqEndpoint.Amqp, endpoint, reason)} This is about the password and CA files as they are now; connections made before they changed go on.";
 
     public string DescribeDefect(RabbitMqEndpoint kind, Exception exception) =>
-        $"{Describe(kind, "", SourceReason.Unexpected)[..^1]} ({exception.GetType().Name}).";
+        FaultWords.WithDefect(Describe(kind, "", SourceReason.Unexpected), exception);
 
     /// <summary><c>host:port</c> of a URL, without anything else that may stand in it.</summary>
     public static string EndpointOf(Uri url) => $"{url.Host}:{url.Port}";
