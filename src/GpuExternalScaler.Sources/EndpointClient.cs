@@ -15,6 +15,9 @@ namespace GpuExternalScaler.Sources;
 /// </summary>
 internal sealed class EndpointClient(string? caFile, TimeProvider timeProvider, ClientCertificateFiles? certificateFiles = null) : IDisposable
 {
+    /// <summary>The largest answer that is ever read, in bytes: an array can hold 2 GiB, and buffers are doubled.</summary>
+    public const long LargestBytes = 512L * 1024 * 1024;
+
     private HttpClient? _client;
     private HttpClient? _previous;
     private byte[] _fingerprint = [];
@@ -44,6 +47,7 @@ internal sealed class EndpointClient(string? caFile, TimeProvider timeProvider, 
         HttpRequestMessage request, TimeSpan timeout, long maxBytes, int maxErrorBytes, CancellationToken cancellationToken)
     {
         var client = _client ?? throw new InvalidOperationException("Prepare the client first.");
+        maxBytes = Math.Min(maxBytes, LargestBytes);
         using var limit = new CancellationTokenSource(timeout, timeProvider);
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, limit.Token);
         var headersRead = false;

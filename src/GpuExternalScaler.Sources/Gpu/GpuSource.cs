@@ -22,8 +22,6 @@ public sealed class GpuSource : ISource
     // Nodes by the hundred may be down at once, each for its whole time limit.
     private const int RequestsAtOnce = 64;
 
-    // An array can hold 2 GiB; buffers are doubled.
-    private const long LargestResponseBytes = 512L * 1024 * 1024;
     private const int MostFaults = 8;
 
     private static readonly string[] LabelNames =
@@ -131,12 +129,11 @@ public sealed class GpuSource : ISource
         sweep.Asked += urls.Count;
         sweep.AskedAt = _clock.Now;
         _reader.Begin(sweep.AskedAt);
-        var limit = Math.Min(Options.MaxResponseBytes, LargestResponseBytes);
         var several = new ParallelOptions { MaxDegreeOfParallelism = RequestsAtOnce, CancellationToken = cancellationToken };
         await Parallel.ForEachAsync(urls, several, async (url, token) =>
         {
             // Read as it comes and given back at once: pages of hundreds of exporters together would be a lot.
-            using var answer = await _client.GetAsync(url, null, Options.Timeout, limit, token);
+            using var answer = await _client.GetAsync(url, null, Options.Timeout, Options.MaxResponseBytes, token);
             lock (sweep)
             {
                 Take(sweep, $"{url.Host}:{url.Port}", answer);
@@ -163,7 +160,7 @@ public sealed class GpuSource : ISource
         sweep.Succeeded = true;
     }
 
-    /// <summary>The exporters configured and every address of the name. Without an answer for the name, nobody knows where they are.</summary>
+    /// <summary>The exporters configured and every address of the name; of one that does not resolve now, those it last had.</summary>
     private async Task<List<Uri>> FindExportersAsync(Sweep sweep, CancellationToken cancellationToken)
     {
         var urls = new List<Uri>(Options.Exporters);

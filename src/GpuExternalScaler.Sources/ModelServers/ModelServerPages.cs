@@ -8,7 +8,6 @@ internal sealed class ModelServerPages(
 {
     // Pages are read one after another as they come, so this also bounds the memory they take.
     private const int MostAtOnce = 16;
-    private const long LargestResponseBytes = 512L * 1024 * 1024;
 
     private readonly EndpointClient _client = new(options.CaFile, clock.TimeProvider);
     private readonly ModelServerSampleReader _reader = new(options.StaleAfter);
@@ -41,8 +40,7 @@ internal sealed class ModelServerPages(
             new ParallelOptions { MaxDegreeOfParallelism = MostAtOnce, CancellationToken = cancellationToken },
             async (server, token) =>
             {
-                using var page = await _client.GetAsync(
-                    server.Url, null, options.Timeout, Math.Min(options.MaxResponseBytes, LargestResponseBytes), token);
+                using var page = await _client.GetAsync(server.Url, null, options.Timeout, options.MaxResponseBytes, token);
                 lock (discovered)
                 {
                     bytes += page.Body.Length;

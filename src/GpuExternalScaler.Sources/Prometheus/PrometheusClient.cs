@@ -9,9 +9,6 @@ namespace GpuExternalScaler.Sources.Prometheus;
 /// </summary>
 public sealed class PrometheusClient : IDisposable
 {
-    /// <summary>An array can hold 2 GiB; buffers are doubled.</summary>
-    internal const long LargestResponseBytes = 512L * 1024 * 1024;
-
     private readonly PrometheusConnectionOptions _options;
     private readonly MonotonicClock _clock;
     private readonly EndpointClient _endpoint;

@@ -82,7 +82,7 @@ public sealed record PrometheusConnectionOptions
         Check(StaleAfter <= TimeSpan.Zero, "staleAfter: must be positive");
         Check(Timeout <= TimeSpan.Zero || SuppliedQueryTimeout <= TimeSpan.Zero, "timeout: must be positive");
         Check(BearerTokenFile is not null && Basic is not null, "bearerTokenFile and basic exclude each other");
-        Check(MaxResponseBytes is <= 0 or > PrometheusClient.LargestResponseBytes, "the largest answer must be between 1 byte and 512 MiB");
+        Check(MaxResponseBytes is <= 0 or > EndpointClient.LargestBytes, "the largest answer must be between 1 byte and 512 MiB");
         Check(MaxSeries <= 0 || MaxSuppliedSeries <= 0 || MaxPoints <= 0, "limits of series and points must be positive");
         foreach (var (name, value) in Headers)
         {

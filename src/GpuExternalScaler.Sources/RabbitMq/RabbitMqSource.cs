@@ -16,9 +16,6 @@ namespace GpuExternalScaler.Sources.RabbitMq;
 /// </remarks>
 public sealed class RabbitMqSource : ISource
 {
-    // An array can hold 2 GiB; buffers are doubled.
-    private const long LargestResponseBytes = 512L * 1024 * 1024;
-
     private const string Families =
         "family=queue_coarse_metrics&family=queue_consumer_count&family=queue_delivery_metrics&family=queue_exchange_metrics";
 
@@ -83,8 +80,6 @@ public sealed class RabbitMqSource : ISource
     /// <summary>The newest readings; replaced as a whole by each sweep, never null.</summary>
     public BrokerReadings Current => _state.Current;
 
-    private long MaxBytes => Math.Min(Options.MaxResponseBytes, LargestResponseBytes);
-
     /// <summary>
     /// Sweeps until cancelled, at once and then at fixed intervals; sweeps of one endpoint never overlap. Faults of the
     /// broker end up in <see cref="Current"/> and never end the loop.
@@ -121,7 +116,7 @@ public sealed class RabbitMqSource : ISource
         var answers = new List<NodeAnswer>();
         var allAsked = await AddAddressesAsync(urls, answers, cancellationToken);
         var sentAt = _clock.Now;
-        var requests = urls.ConvertAll(url => _metricsClient.GetAsync(url, null, Options.NodeTimeout, MaxBytes, cancellationToken));
+        var requests = urls.ConvertAll(url => _metricsClient.GetAsync(url, null, Options.NodeTimeout, Options.MaxResponseBytes, cancellationToken));
         var pages = await Task.WhenAll(requests);
         answers.AddRange(urls.Zip(pages, (url, page) => new NodeAnswer(FaultSentences.EndpointOf(url), page)));
         try
@@ -259,7 +254,7 @@ public sealed class RabbitMqSource : ISource
 
     private Task<EndpointAnswer> GetManagementAsync(
         EndpointClient client, Uri url, AuthenticationHeaderValue? authorization, CancellationToken cancellationToken) =>
-        client.GetAsync(url, authorization, Options.ManagementTimeout, MaxBytes, cancellationToken);
+        client.GetAsync(url, authorization, Options.ManagementTimeout, Options.MaxResponseBytes, cancellationToken);
 
     private async Task<(string Endpoint, EndpointAnswer[] Answers)> GetDetailsAsync(Uri[] urls, CancellationToken cancellationToken)
     {
