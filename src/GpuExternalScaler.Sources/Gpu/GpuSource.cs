@@ -34,8 +34,8 @@ public sealed class GpuSource : ISource
     private readonly EndpointClient _client;
     private readonly GpuSampleReader _reader;
     private readonly GpuFaultSentences _sentences;
-    private readonly IReadOnlyList<GpuMetric> _metrics;
-    private Dictionary<string, SourceFault> _faults = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, GpuMetric> _metrics;
+    private List<SourceFault> _faults = [];
     private volatile AcceleratorFleet _current = AcceleratorFleet.Unswept;
     private long _version;
 
@@ -71,7 +71,7 @@ public sealed class GpuSource : ISource
         _client = new EndpointClient(options.CaFile, clock.TimeProvider);
         _reader = new GpuSampleReader(options.StaleAfter, options.Kind);
         _sentences = new GpuFaultSentences(options);
-        _metrics = GpuMetric.Of(options.Kind);
+        _metrics = GpuMetric.Of(options.Kind).ToDictionary(static metric => metric.Name, StringComparer.Ordinal);
     }
 
     /// <summary>The connection this source reads.</summary>
@@ -176,69 +176,29 @@ public sealed class GpuSource : ISource
 
     private async Task ReadPrometheusAsync(PrometheusClient prometheus, Sweep sweep, CancellationToken cancellationToken)
     {
-        // T8: exporters are upgraded and lose metrics, so which names there are is asked each time.
-        var present = PromQl.AnyOf(_metrics.Select(static metric => metric.Name)).CountBy("__name__").ToQuery();
-        if (await AskAsync(prometheus, sweep, present, null, cancellationToken) is not { } first)
-        {
-            return;
-        }
-
-        // Ages are of the instant of the first query, so its sending is what they count from. Later ones would make samples younger.
-        sweep.AskedAt = first.SentAt;
-        _reader.Begin(first.SentAt);
-        var names = first.Result!.Series.Select(static series => series.Labels["__name__"]).ToHashSet(StringComparer.Ordinal);
-        foreach (var metric in _metrics.Where(metric => names.Contains(metric.Name)))
-        {
-            var query = SampleAges.Ask(PromQl.Metric(metric.Name), static figures => figures.MaxBy(LabelNames), LabelNames).ToQuery();
-            if (await AskAsync(prometheus, sweep, query, first.Result.EvaluatedAt, cancellationToken) is not { } answer)
-            {
-                return;
-            }
-
-            var figures = SampleAges.Join(answer.Result!);
-            foreach (var figure in figures)
-            {
-                // A lost value is a row all the same; an age that is not known is too great (T17).
-                _reader.Take(
-                    metric, figure.Labels.Pairs, figure.Value ?? double.NaN, figure.Age is { } age ? first.SentAt - age : DateTimeOffset.MinValue);
-            }
-
-            // It was there a moment ago, at the same instant.
-            sweep.IsPartial |= figures.Count == 0;
-        }
-
-        sweep.Succeeded = true;
-    }
-
-    private async Task<PrometheusAnswer?> AskAsync(
-        PrometheusClient prometheus, Sweep sweep, PrometheusQuery query, DateTimeOffset? time, CancellationToken cancellationToken)
-    {
-        var answer = await prometheus.QueryAsync(query, time, cancellationToken);
-        sweep.Asked++;
-        sweep.Bytes += answer.Bytes;
-        if (answer.Result is not { } result)
+        var queries = new MetricSweep(prometheus);
+        sweep.Succeeded = await queries.ReadAsync(
+            [.. _metrics.Keys],
+            LabelNames,
+            _reader.Begin,
+            (metric, labels, value, sampledAt) => _reader.Take(_metrics[metric], labels.Pairs, value, sampledAt),
+            cancellationToken);
+        sweep.Asked = queries.Asked;
+        sweep.Answered = queries.Answered;
+        sweep.Bytes = queries.Bytes;
+        sweep.IsPartial = queries.IsPartial || queries.AnyVanished;
+        sweep.AskedAt = queries.SentAt;
+        if (queries.Failed is { } failed)
         {
             var sentences = new PrometheusFaultSentences(prometheus.Options);
-            sweep.Fail(sentences.Endpoint, answer.Reason, _sentences.DescribeQuery(sentences.Describe(answer)));
-            return null;
+            sweep.Fail(sentences.Endpoint, failed.Reason, _sentences.DescribeQuery(sentences.Describe(failed)));
         }
-
-        if (result.Type != PrometheusResultType.Vector)
-        {
-            var sentences = new PrometheusFaultSentences(prometheus.Options);
-            var malformed = answer with { Reason = SourceReason.MalformedAnswer, Result = null };
-            sweep.Fail(sentences.Endpoint, malformed.Reason, _sentences.DescribeQuery(sentences.Describe(malformed)));
-            return null;
-        }
-
-        sweep.Answered++;
-        sweep.IsPartial |= result.IsPartial;
-        return answer;
     }
 
     private FleetSweep Apply(Sweep sweep)
     {
-        var faults = Remember(sweep.Faults);
+        var faults = FaultRuns.Continue(_faults, sweep.Faults.DistinctBy(static fault => fault.Endpoint).OrderBy(static fault => fault.Endpoint, StringComparer.Ordinal));
+        _faults = faults;
         var reading = new AcceleratorReading();
         if (sweep.Succeeded)
         {
@@ -265,20 +225,6 @@ public sealed class GpuSource : ISource
             IsPartial = sweep.IsPartial || reading.IsOverfull,
             Faults = [.. faults.Take(MostFaults)],
         };
-    }
-
-    /// <summary>Faults in order, each since its endpoint's run of failures began.</summary>
-    private SourceFault[] Remember(List<SourceFault> faults)
-    {
-        var remembered = new Dictionary<string, SourceFault>(StringComparer.Ordinal);
-        foreach (var fault in faults.OrderBy(static fault => fault.Endpoint, StringComparer.Ordinal))
-        {
-            var since = _faults.TryGetValue(fault.Endpoint, out var before) ? before.Since : fault.Since;
-            remembered.TryAdd(fault.Endpoint, fault with { Since = since });
-        }
-
-        _faults = remembered;
-        return [.. remembered.Values];
     }
 
     /// <summary>Keeps the loop alive through defects of ours: a source that stops reading would never tell why.</summary>

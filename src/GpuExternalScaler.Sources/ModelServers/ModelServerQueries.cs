@@ -14,45 +14,23 @@ internal sealed class ModelServerQueries(ModelServerConnectionOptions options, M
     private readonly ModelServerFaultSentences _sentences = new(options);
     private readonly PrometheusFaultSentences _prometheusSentences = new(client.Options);
     private readonly HashSet<string> _namespaces = new(StringComparer.Ordinal);
-    private readonly string[] _names =
-        [.. ModelServerMetric.All.Where(metric => metric.Kind == options.Kind).Select(static metric => metric.Name)];
+    private readonly Dictionary<string, ModelServerMetric> _metrics = ModelServerMetric.All
+        .Where(metric => metric.Kind == options.Kind)
+        .ToDictionary(static metric => metric.Name, StringComparer.Ordinal);
 
     public async Task<(ModelServerFleet Fleet, FleetSweep Sweep)> SweepAsync(ModelServerFleet before, CancellationToken cancellationToken)
     {
         var startedAt = clock.Now;
-        var answers = new List<PrometheusAnswer>();
-        async Task<PrometheusResult?> AskAsync(PromQl query, DateTimeOffset? at)
+        var queries = new MetricSweep(client);
+        var isRead = await queries.ReadAsync(
+            [.. _metrics.Keys],
+            Labels,
+            _reader.Begin,
+            (metric, labels, value, sampledAt) => _reader.Take(_metrics[metric], labels.Pairs, value, sampledAt),
+            cancellationToken);
+        if (!isRead)
         {
-            var answer = await client.QueryAsync(query.ToQuery(), at, cancellationToken);
-            lock (answers)
-            {
-                answers.Add(answer);
-            }
-
-            return answer.Result;
-        }
-
-        var names = await AskAsync(PromQl.AnyOf(_names).CountBy("__name__"), null);
-        if (names is null)
-        {
-            return Failed(before, startedAt, answers);
-        }
-
-        // One instant for all of them, on the server's clock. Ages count from there, which was not before the first was sent.
-        var at = names.EvaluatedAt;
-        var sentAt = answers[0].SentAt;
-        var metrics = names.Series.Select(static series => series.Labels["__name__"]).Intersect(_names, StringComparer.Ordinal).ToArray();
-        var results = await Task.WhenAll(metrics.Select(name => AskAsync(
-            SampleAges.Ask(PromQl.Metric(name), static metric => metric.MaxBy(Labels), Labels), at)));
-        if (Array.Exists(results, static result => result is null))
-        {
-            return Failed(before, startedAt, answers);
-        }
-
-        _reader.Begin(sentAt);
-        foreach (var (name, result) in metrics.Zip(results))
-        {
-            Take(name, result!, sentAt);
+            return Failed(before, startedAt, queries);
         }
 
         var reading = _reader.Finish();
@@ -64,26 +42,25 @@ internal sealed class ModelServerQueries(ModelServerConnectionOptions options, M
         var discovered = new List<DiscoveredServer>();
         if (_namespaces.Count > 0)
         {
-            var up = await AskAsync(Up().MaxBy("namespace", "pod", "job"), at);
-            if (up is null)
+            if (await queries.AskAsync(Up().MaxBy("namespace", "pod", "job"), cancellationToken) is not { } up)
             {
-                return Failed(before, startedAt, answers);
+                return Failed(before, startedAt, queries);
             }
 
             discovered.AddRange(up.Series.Where(static series => series.Labels["pod"].Length > 0).Select(static series =>
                 new DiscoveredServer(series.Labels["namespace"], series.Labels["pod"], series.Labels["job"], series.Value > 0)));
         }
 
-        var isPartial = reading.IsOverfull || answers.Exists(static answer => answer.Result!.IsPartial);
+        var isPartial = reading.IsOverfull || queries.IsPartial;
         var fleet = new ModelServerFleet(reading.Pods, discovered)
         {
             HasSwept = true,
             Succeeded = true,
-            SweptAt = sentAt,
+            SweptAt = queries.SentAt,
             IsPartial = isPartial,
             Version = before.Version + 1,
         };
-        return (fleet, Outcome(startedAt, answers) with
+        return (fleet, Outcome(startedAt, queries) with
         {
             Rows = reading.Pods.Count,
             Refused = reading.Refused,
@@ -97,33 +74,23 @@ internal sealed class ModelServerQueries(ModelServerConnectionOptions options, M
         ? PromQl.Metric("up", LabelMatcher.In("namespace", _namespaces))
         : PromQl.Metric("up", LabelMatcher.IsNot("pod", ""));
 
-    private void Take(string name, PrometheusResult result, DateTimeOffset sentAt)
+    private (ModelServerFleet Fleet, FleetSweep Sweep) Failed(ModelServerFleet before, DateTimeOffset startedAt, MetricSweep queries)
     {
-        var metric = ModelServerMetric.All.First(metric => metric.Name == name);
-        foreach (var (labels, value, age) in SampleAges.Join(result))
-        {
-            // An age that is not known is too great, and a value that was lost is none.
-            _reader.Take(metric, labels.Pairs, value ?? double.NaN, age is { } known ? sentAt - known : DateTimeOffset.UnixEpoch);
-        }
-    }
-
-    private (ModelServerFleet Fleet, FleetSweep Sweep) Failed(ModelServerFleet before, DateTimeOffset startedAt, List<PrometheusAnswer> answers)
-    {
-        var answer = answers.First(static answer => !answer.Succeeded);
+        var answer = queries.Failed!;
         var fault = FaultRuns.Continue(
             before.Fault,
             new SourceFault(answer.Reason, _prometheusSentences.Endpoint, _sentences.Describe(_prometheusSentences, answer), clock.Now));
-        return (before.After(fault), Outcome(startedAt, answers) with { Faults = [fault] });
+        return (before.After(fault), Outcome(startedAt, queries) with { Faults = [fault] });
     }
 
-    private FleetSweep Outcome(DateTimeOffset startedAt, List<PrometheusAnswer> answers) => new()
+    private FleetSweep Outcome(DateTimeOffset startedAt, MetricSweep queries) => new()
     {
         Connection = options.Name,
         Source = FleetSource.ModelServers,
         StartedAt = startedAt,
         Duration = clock.Now - startedAt,
-        Bytes = answers.Sum(static answer => answer.Bytes),
-        Asked = answers.Count,
-        Answered = answers.Count(static answer => answer.Succeeded),
+        Bytes = queries.Bytes,
+        Asked = queries.Asked,
+        Answered = queries.Answered,
     };
 }
