@@ -243,7 +243,7 @@ internal static class VramSignal
             return outcome with { Standing = VramStanding.Counts, Replicas = Math.Max(state.Need, sums.Accelerators / perReplica) };
         }
 
-        var need = isIdle && own is null && state.RatchetBase is null ? 0 : Need(state, sums, snapshot.Pods, policy, threshold, held, usable, perReplica, context);
+        var need = Need(state, sums, snapshot.Pods, policy, threshold, held, usable, perReplica, context);
         need = context.AboveDeadBand(need, policy);
         if ((snapshot.Memory.IsPartial && !IsLetGo(snapshot, context)) || sums.Mature < sums.Pods)
         {
