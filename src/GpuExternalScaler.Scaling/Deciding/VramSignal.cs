@@ -1,3 +1,4 @@
+using GpuExternalScaler.Scaling.History;
 using GpuExternalScaler.Scaling.Policy;
 using GpuExternalScaler.Scaling.Readings;
 
