@@ -4,6 +4,8 @@ using GpuExternalScaler.Observability.Exposition;
 using GpuExternalScaler.Scaling.Deciding;
 using GpuExternalScaler.Scaling.Readings;
 using GpuExternalScaler.Sources;
+using GpuExternalScaler.Sources.Gpu;
+using GpuExternalScaler.Sources.ModelServers;
 
 namespace GpuExternalScaler.Observability;
 
@@ -185,10 +187,10 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
     private void WriteFleetSources(PrometheusTextWriter writer, DateTimeOffset now)
     {
         var connections = configuration.Current.Fleet;
-        List<(MetricLabel Connection, MetricLabel Source, bool HasSwept, DateTimeOffset SweptAt, SourceFault? Fault, int Rows)> all =
+        List<FleetRow> all =
         [
-            .. connections.Gpus.Select(static named => (new MetricLabel("connection", named.Name), new MetricLabel("source", "gpu"), named.Source.Current.HasSwept, named.Source.Current.SweptAt, named.Source.Current.Fault, named.Source.Current.Devices)),
-            .. connections.ModelServers.Select(static named => (new MetricLabel("connection", named.Name), new MetricLabel("source", "model_servers"), named.Source.Current.HasSwept, named.Source.Current.SweptAt, named.Source.Current.Fault, named.Source.Current.Pods.Length)),
+            .. connections.Gpus.Select(static named => Of(named.Name, named.Source.Current)),
+            .. connections.ModelServers.Select(static named => Of(named.Name, named.Source.Current)),
         ];
         if (all.Count == 0)
         {
@@ -214,10 +216,19 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
         }
     }
 
+    private static FleetRow Of(string connection, AcceleratorFleet current) =>
+        new(new("connection", connection), new("source", "gpu"), current.HasSwept, current.SweptAt, current.Fault, current.Devices);
+
+    private static FleetRow Of(string connection, ModelServerFleet current) =>
+        new(new("connection", connection), new("source", "model_servers"), current.HasSwept, current.SweptAt, current.Fault, current.Pods.Length);
+
     private static double? Known(in ScalingDecision decision, QueueGauges gauges, double value) =>
         decision.Queues > 0 && (decision.Missing & gauges) == QueueGauges.None ? value : null;
 
     private static double? OfQueues(in ScalingDecision decision, double value) => decision.Queues > 0 ? value : null;
+
+    // Of one reading, which the next sweep may replace meanwhile.
+    private readonly record struct FleetRow(MetricLabel Connection, MetricLabel Source, bool HasSwept, DateTimeOffset SweptAt, SourceFault? Fault, int Rows);
 
     private delegate double? Figure(in ScalingDecision decision, DateTimeOffset now);
 }
