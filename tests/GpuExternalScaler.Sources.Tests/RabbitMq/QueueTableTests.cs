@@ -91,11 +91,16 @@ public class QueueTableTests
         var page = Encoding.UTF8.GetBytes(Page(0, 1200));
         harness.Sweep(page);
         harness.Sweep(page);
-        var before = GC.GetAllocatedBytesForCurrentThread();
-        harness.Sweep(page);
+        var least = long.MaxValue;
+        for (var i = 0; i < 8; i++)
+        {
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            harness.Sweep(page);
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
 
-        // A twentieth more; the runtime itself may allocate a little while it compiles anew what has run often.
-        (GC.GetAllocatedBytesForCurrentThread() - before).Should().BeLessThan((1200 * Unsafe.SizeOf<QueueReading>()) + 12_000);
+        // The least, for the runtime itself allocates a little in one sweep or another while it compiles anew what has run often.
+        least.Should().BeLessThan((1200 * Unsafe.SizeOf<QueueReading>()) + 8192);
     }
 
     private static string Page(int from, int to, long acked = 0)
