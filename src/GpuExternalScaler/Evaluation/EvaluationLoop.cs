@@ -186,7 +186,7 @@ internal sealed class EvaluationLoop(
     private WorkloadEvaluation Begin(Workload workload, DateTimeOffset now)
     {
         var fleet = new FleetBinding(workload.Trigger);
-        logger.WorkloadRegistered(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId, workload.Connection?.Name ?? "none");
+        logger.WorkloadRegistered(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId, workload.ConnectionNames);
         if (KeyOf(workload) is not { } key)
         {
             return new WorkloadEvaluation(null, new WorkloadState(), null, fleet);

@@ -77,6 +77,26 @@ internal sealed class Workload
     /// <summary>What else it is decided by; null for nothing, and while <see cref="Problem"/> is not null.</summary>
     public FleetSources? Fleet => Volatile.Read(ref _connections).Fleet;
 
+    /// <summary>All of these by kind and name, for people.</summary>
+    public string ConnectionNames
+    {
+        get
+        {
+            var (broker, fleet, _) = Volatile.Read(ref _connections);
+            List<string> names =
+            [
+                .. Named("RabbitMQ", broker?.Name),
+                .. Named("GPU", fleet?.Gpu?.Options.Name),
+                .. Named("model server", fleet?.ModelServers?.Options.Name),
+                .. Named("Prometheus", fleet?.Queries?.Options.Name),
+                .. Named("Prometheus", fleet?.Replicas?.Options.Name),
+            ];
+            return names.Count == 0 ? "no connection" : string.Join(", ", names.Distinct(StringComparer.Ordinal));
+
+            static IEnumerable<string> Named(string kind, string? name) => name is null ? [] : [$"{kind} {name}"];
+        }
+    }
+
     /// <summary>
     /// Why it cannot be evaluated: a connection that it needs is not configured, or not for its namespace; null when it can.
     /// </summary>

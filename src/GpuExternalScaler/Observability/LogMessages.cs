@@ -11,8 +11,8 @@ internal static partial class LogMessages
     [LoggerMessage(2, LogLevel.Information, "Stopping: open streams end with status OK")]
     public static partial void Stopping(this ILogger logger);
 
-    [LoggerMessage(10, LogLevel.Information, "Workload {Namespace}/{ScaledObject} trigger {Trigger} registered, reading connection {Connection}")]
-    public static partial void WorkloadRegistered(this ILogger logger, string @namespace, string scaledObject, string trigger, string connection);
+    [LoggerMessage(10, LogLevel.Information, "Workload {Namespace}/{ScaledObject} trigger {Trigger} registered, reading {Connections}")]
+    public static partial void WorkloadRegistered(this ILogger logger, string @namespace, string scaledObject, string trigger, string connections);
 
     [LoggerMessage(11, LogLevel.Information, "Workload {Namespace}/{ScaledObject} trigger {Trigger} forgotten: nobody asked about it")]
     public static partial void WorkloadForgotten(this ILogger logger, string @namespace, string scaledObject, string trigger);

@@ -193,10 +193,10 @@ public sealed class ReloadServerTests : IAsyncLifetime
 
         """;
 
-    private static GetMetricsRequest Asked(string name, string key, string value) => new()
+    private static GetMetricsRequest Asked(string name, string key, string value, params (string Key, string Value)[] more) => new()
     {
         MetricName = "gpu-demand",
-        ScaledObjectRef = new ScaledObjectRef { Name = name, Namespace = "genai", ScalerMetadata = { [key] = value } },
+        ScaledObjectRef = new ScaledObjectRef { Name = name, Namespace = "genai", ScalerMetadata = { { key, value }, more.ToDictionary() } },
     };
 
     private string Settings(string name = "main", string interval = "200ms", string more = "", string defaults = "", string evaluation = "100ms", string rest = "") => $$"""
@@ -238,6 +238,36 @@ public sealed class ReloadServerTests : IAsyncLifetime
         prometheus.Asked.Should().Be(before, "nobody may ask it any more");
         (await PageAsync()).Should().NotContain("s3cret");
         _log.Texts.Should().NotContain(static line => line.Contains("s3cret", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task The_log_says_by_kind_and_name_what_each_workload_reads()
+    {
+        await using var prometheus = new PrometheusStub();
+        await prometheus.StartAsync();
+        await StartAsync(Settings(rest: $$"""
+            prometheus: { one: { url: "{{prometheus.Url}}", allowTriggerQueries: true }, other: { url: "{{prometheus.Url}}" } }
+            gpu: { cards: { kind: dcgm, prometheus: one } }
+            modelServers: { vllm: { kind: vllm, prometheus: other } }
+            """));
+        (GetMetricsRequest Asked, string Reads)[] workloads =
+        [
+            (Asked("queue", "queue", "images"), "RabbitMQ main"),
+            (Asked("vram", "vramThreshold", "0.8"), "GPU cards, Prometheus one"),
+            (Asked("requests", "modelServer", "vllm"), "model server vllm, Prometheus other"),
+            (Asked("query", "query", "sum(s3cret)", ("prometheus", "one")), "Prometheus one"),
+            (Asked("both", "queue", "images", ("vramThreshold", "0.8")), "RabbitMQ main, GPU cards, Prometheus one"),
+        ];
+
+        foreach (var (asked, reads) in workloads)
+        {
+            await AnswerAsync(asked);
+            await UntilAsync(() => Task.FromResult(Registered(asked) is not null));
+            Registered(asked).Should().EndWith($"registered, reading {reads}");
+        }
+
+        string? Registered(GetMetricsRequest asked) =>
+            _log.Texts.FirstOrDefault(line => line.StartsWith($"Workload genai/{asked.ScaledObjectRef.Name} ", StringComparison.Ordinal) && line.Contains("registered", StringComparison.Ordinal));
     }
 
     private async Task StartAsync(string yaml)
