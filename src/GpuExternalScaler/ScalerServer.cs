@@ -218,7 +218,7 @@ internal static class ScalerServer
         app.Lifetime.ApplicationStarted.Register(() =>
         {
             var addresses = app.Urls.ToArray();
-            logger.Serving(addresses.ElementAtOrDefault(0) ?? "?", addresses.ElementAtOrDefault(1) ?? "?", options.RabbitMq.Count, options.MaximumWorkloads);
+            logger.Serving(addresses.ElementAtOrDefault(0) ?? "?", addresses.ElementAtOrDefault(1) ?? "?", options.RabbitMq.Count + options.Prometheus.Count + options.Gpu.Count + options.ModelServers.Count, options.MaximumWorkloads);
             app.Services.GetService<GrpcPortTls>()?.Announce();
         });
         app.Lifetime.ApplicationStopping.Register(logger.Stopping);

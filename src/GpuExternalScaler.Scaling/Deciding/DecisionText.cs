@@ -19,7 +19,7 @@ public static class DecisionText
         decision.Reason switch
         {
             DecisionReason.NotSampled => decision.Fleet.IsUsed ? "not every source has been read yet" : "no reading of the queue yet",
-            DecisionReason.PodsNotSeen => "the source answers, but shows no pod of the workload: does target name its Deployment, and do the metrics carry pod labels?",
+            DecisionReason.PodsNotSeen => "the source answers, but shows no pod of the workload: does target or podRegex name its pods, and do the metrics carry pod labels?",
             DecisionReason.QueryEmpty => "the workload's query is answered with no number",
             DecisionReason.NoDemandSignal => "nothing to go by: the workload needs a queue, a model server, vramThreshold or a query",
             DecisionReason.SourceStale => $"the newest reading is {age} old, past staleAfter",

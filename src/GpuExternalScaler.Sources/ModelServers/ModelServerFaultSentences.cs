@@ -22,7 +22,7 @@ internal sealed class ModelServerFaultSentences(ModelServerConnectionOptions opt
 
     /// <summary>Why Prometheus told nothing.</summary>
     public string Describe(PrometheusFaultSentences prometheus, PrometheusAnswer answer) =>
-        $"{Connection}, read through Prometheus. {prometheus.Describe(answer)}";
+        $"{Connection}: {prometheus.Describe(answer)}";
 
     public string DescribeDefect(Exception exception) => FaultWords.WithDefect(Describe("", SourceReason.Unexpected), exception);
 }

@@ -5,7 +5,7 @@ namespace GpuExternalScaler.Observability;
 /// <summary>Every line the program logs about its work. Names, codes and numbers; never a metadata value or a secret.</summary>
 internal static partial class LogMessages
 {
-    [LoggerMessage(1, LogLevel.Information, "Serving gRPC on {Grpc} and HTTP on {Http}; {Connections} RabbitMQ connections, {Workloads} workloads at most")]
+    [LoggerMessage(1, LogLevel.Information, "Serving gRPC on {Grpc} and HTTP on {Http}; {Connections} connections, {Workloads} workloads at most")]
     public static partial void Serving(this ILogger logger, string grpc, string http, int connections, int workloads);
 
     [LoggerMessage(2, LogLevel.Information, "Stopping: open streams end with status OK")]
