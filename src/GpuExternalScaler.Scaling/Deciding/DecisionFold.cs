@@ -1,3 +1,4 @@
+using GpuExternalScaler.Scaling.Forecasting;
 using GpuExternalScaler.Scaling.History;
 using GpuExternalScaler.Scaling.Policy;
 using GpuExternalScaler.Scaling.Readings;
@@ -13,6 +14,9 @@ public static class DecisionFold
     // One unit of the metric: above zero, and still the least that can be asked for.
     private const double LeastReplicas = 1.0 / ScalingDecision.Target;
 
+    // Replicas a forecast has to ask for to wake a fleet.
+    private const double LeastForecast = 0.5;
+
     /// <summary>
     /// Folds the newest readings into the state and says how many replicas are needed when one asked for now would
     /// be ready.
@@ -27,8 +31,19 @@ public static class DecisionFold
         ArgumentNullException.ThrowIfNull(state);
         ArgumentNullException.ThrowIfNull(policy);
 
-        // Jobs are started for messages, whatever memory or latency say.
-        if (policy.Mode == WorkloadMode.Job || !FleetFold.IsUsed(snapshot))
+        // Jobs are started for messages, whatever memory or latency say, and a spare one would find none.
+        if (policy.Mode == WorkloadMode.Job)
+        {
+            state.Fleet = null;
+            return StepQueues(state, snapshot, policy, now);
+        }
+
+        return Provision.Complete(state, Demanded(state, snapshot, policy, now), snapshot, policy, now);
+    }
+
+    private static ScalingDecision Demanded(WorkloadState state, in WorkloadSnapshot snapshot, ScalingPolicy policy, DateTimeOffset now)
+    {
+        if (!FleetFold.IsUsed(snapshot))
         {
             state.Fleet = null;
             return StepQueues(state, snapshot, policy, now);
@@ -119,12 +134,13 @@ public static class DecisionFold
 
         var decision = policy.Mode == WorkloadMode.Job
             ? DecideJob(history, sums, policy, now)
-            : KeepCaps(state, Decide(history, sums, state.CountersStaleSince is not null, policy, now), sums, policy);
+            : KeepCaps(state, Decide(state, sums, snapshot, policy, now), sums, policy);
+        decision = KeepSeason(state, decision, snapshot.Seasonal, policy, now);
         decision = KeepFloors(state, decision, sums, policy, now);
 
         if (newCounters)
         {
-            Judge(state, decision, policy);
+            Judge(state, decision, snapshot.Seasonal, policy);
         }
 
         state.HasAnswer = true;
@@ -205,8 +221,13 @@ public static class DecisionFold
     }
 
     /// <summary>What the newest counters say about the workers themselves; after the decision, so that they do not change what judged them.</summary>
-    private static void Judge(WorkloadState state, in ScalingDecision decision, ScalingPolicy policy)
+    private static void Judge(WorkloadState state, in ScalingDecision decision, in SeasonalReading season, ScalingPolicy policy)
     {
+        if (policy.Mode != WorkloadMode.Job && state.History.ArrivalsPerSecond is { } arrivals)
+        {
+            state.History.Forecast.Add(state.History.LastCountersAt, arrivals, season.Expected(arrivals), policy.Forecast);
+        }
+
         if (state.History.IsWithoutProgress(policy) && decision.Ready + decision.Unacked > 0)
         {
             // One more than there is, and never less than two: the message that would end this may need a worker beside
@@ -232,56 +253,61 @@ public static class DecisionFold
         };
     }
 
-    private static ScalingDecision Decide(QueueHistory history, in QueueSums sums, bool countersStale, ScalingPolicy policy, DateTimeOffset now)
+    private static ScalingDecision Decide(WorkloadState state, in QueueSums sums, in WorkloadSnapshot snapshot, ScalingPolicy policy, DateTimeOffset now)
     {
+        var history = state.History;
         var slotsPerReplica = sums.SlotsPerConsumer(policy) * policy.ConsumersPerReplica;
-        double slots = sums.Slots;
-        var coldStart = policy.ColdStart.TotalSeconds;
-
-        // Signal 1. Work already going on is a floor even while the average still climbs, and a wait that persists is
-        // not an average's business.
-        var average = history.AverageBusy(history.AveragingWindow(policy));
-        var steady = history.WaitingPersists ? Math.Max(average, sums.Busy) : average;
-        var saturationSlots = Bounded(Math.Max(steady / policy.SaturationThreshold, sums.Busy));
-
+        var coldStart = history.ColdStarts.InForce(policy);
+        history.Forecast.Prepare(coldStart, policy);
         var (serviceTime, source) = history.MeasuredServiceTimeSeconds is { } measured
             ? (measured, ServiceTimeSource.Measured)
             : policy.ServiceTime is { } configured
                 ? (Math.Max(configured.TotalSeconds, 0.001), ServiceTimeSource.Policy)
                 : ((double?)null, ServiceTimeSource.Unknown);
 
+        // Signal 1. Work already going on is a floor even while the average still climbs, and a wait that persists is
+        // not an average's business.
+        var average = history.AverageBusy(history.AveragingWindow(policy));
+        var steady = history.WaitingPersists ? Math.Max(average, sums.Busy) : average;
+        var saturationSlots = Math.Max(QueueDemand.Staff(steady, serviceTime, policy), sums.Busy);
+
         // Stale counters say nothing about now: without them arrivals are taken to be what is being worked on.
-        var arrivals = countersStale ? null : history.ArrivalsPerSecond;
-        double loadSlots;
+        var countersStale = state.CountersStaleSince is not null;
+        var arrivals = countersStale ? null : history.ArrivalsAt(now, policy);
+        var scale = policy.Share / slotsPerReplica;
+        var messages = (double)sums.Ready + sums.Unacked;
+        double loadSlots = 0;
         double backlogSlots;
         double waitingThen = sums.Waiting;
-        if (serviceTime is { } w)
+        var forecast = new ForecastFigures { Coverage = history.Forecast.Coverage, Scored = history.Forecast.Scored };
+        if (serviceTime is { } w && arrivals is { } lambda)
         {
-            loadSlots = Bounded((arrivals is { } rate ? rate * w : steady) / policy.SaturationThreshold);
-            if (arrivals is { } lambda && !sums.ConsumersUnknown)
+            var seesWork = !sums.HasAutoAck && !history.HasAutoAcks && !sums.UnackedUnknown;
+            var demand = new QueueDemand(sums, steady, seesWork, w, coldStart, policy);
+            var replicas = sums.Consumers * policy.Share / policy.ConsumersPerReplica;
+            var pending = sums.ConsumersUnknown ? default : state.Pending.Help(now, replicas, Provision.MaximumOf(snapshot, policy, now) ?? double.MaxValue, coldStart);
+            var helped = pending.ReplicaSeconds * slotsPerReplica;
+            var last = state.HasAnswer ? state.LastAnswer.Replicas / scale : 0;
+            (loadSlots, backlogSlots, waitingThen) = demand.For(lambda, lambda, helped, last);
+            forecast = forecast with { PendingReplicas = pending.Replicas };
+            if (history.Forecast.TryForecast(lambda, policy.Forecast) is { } then)
             {
-                waitingThen = Bounded(Math.Max(0, sums.Waiting + ((lambda - (slots / w)) * coldStart)));
+                // Less than now asks for nothing that now does not.
+                var (load, backlog, _) = then.ArrivalsPerSecond > lambda ? demand.For(lambda, then.ArrivalsPerSecond, helped, last) : default;
+                forecast = forecast with { Forecaster = then.Forecaster, ArrivalsPerSecond = then.ArrivalsPerSecond, Replicas = (load + backlog) * scale };
             }
-
-            // Never more than one slot a message: ten 10-minute jobs are no reason for a hundred GPUs.
-            backlogSlots = waitingThen * Math.Min(1, w / Math.Max(policy.EffectiveDrainTime.TotalSeconds, 0.001));
-            if (arrivals is { } coming && !sums.HasAutoAck && !history.HasAutoAcks)
-            {
-                // A burst does not go on, and what waits of it is in both: never more slots than for what is there and
-                // what may still come.
-                var most = Bounded((sums.Busy + sums.Waiting + (coming * coldStart)) / policy.SaturationThreshold);
-                loadSlots = Math.Min(loadSlots, most);
-                backlogSlots = Math.Min(backlogSlots, most - loadSlots);
-            }
+        }
+        else if (serviceTime is { } known)
+        {
+            loadSlots = QueueDemand.Staff(steady, known, policy);
+            backlogSlots = sums.Waiting * Math.Min(1, known / Math.Max(policy.EffectiveDrainTime.TotalSeconds, 0.001));
         }
         else
         {
             // 5,000 messages may be 5,000 GPUs or five seconds of one: double what exists until it is known.
-            loadSlots = 0;
-            backlogSlots = Math.Min((double)sums.Busy + sums.Waiting, Math.Max(2 * slots, 1));
+            backlogSlots = Math.Min((double)sums.Busy + sums.Waiting, Math.Max(2.0 * sums.Slots, 1));
         }
 
-        var scale = policy.Share / slotsPerReplica;
         var saturationReplicas = saturationSlots * scale;
         var loadReplicas = loadSlots * scale;
         var backlogReplicas = backlogSlots * scale;
@@ -291,28 +317,33 @@ public static class DecisionFold
             backlogReplicas = Math.Max(backlogReplicas, Math.Min(1, sums.Busy + sums.Waiting));
         }
 
-        var ahead = loadReplicas + backlogReplicas;
-        var messages = (double)sums.Ready + sums.Unacked;
-        var replicas = Math.Max(saturationReplicas, ahead);
-        var reason = replicas <= 0 && messages <= 0 ? DecisionReason.Idle
-            : saturationReplicas >= ahead ? DecisionReason.ConsumerSaturation
+        var queued = loadReplicas + backlogReplicas;
+        var reactive = Math.Max(saturationReplicas, queued);
+
+        // Only a forecast that knows more than that it stays as it is may wake a fleet, and for no less than half a replica: one
+        // message an hour must let it sleep in between.
+        var wakes = forecast.Replicas >= LeastForecast && forecast.Forecaster.LooksAhead();
+        var isAhead = forecast.Replicas > reactive && (messages > 0 || wakes);
+        var reason = isAhead ? DecisionReason.Forecast
+            : reactive <= 0 && messages <= 0 ? DecisionReason.Idle
+            : saturationReplicas >= queued ? DecisionReason.ConsumerSaturation
             : serviceTime is null ? DecisionReason.ServiceTimeUnknown
             : backlogReplicas > 0 ? DecisionReason.Backlog
             : DecisionReason.OfferedLoad;
 
-        var active = messages > policy.ActivationThreshold;
+        var answer = isAhead ? forecast.Replicas : reactive;
         if (messages > 0)
         {
             // Idle consumers may well take the one message there is before anything new is ready; but active and
             // zero would contradict each other (K17), and a fleet at zero could never start.
-            replicas = Math.Max(replicas, LeastReplicas);
+            answer = Math.Max(answer, LeastReplicas);
         }
 
         return Describe(history, sums, policy, now) with
         {
             Reason = reason,
-            Replicas = replicas,
-            IsActive = active,
+            Replicas = answer,
+            IsActive = messages > policy.ActivationThreshold || wakes,
             BusyAverage = average,
             ArrivalsPerSecond = arrivals,
             CompletionsPerSecond = countersStale ? null : history.CompletionsPerSecond,
@@ -323,6 +354,7 @@ public static class DecisionFold
             SaturationReplicas = saturationReplicas,
             LoadReplicas = loadReplicas,
             BacklogReplicas = backlogReplicas,
+            Forecast = forecast with { ReactiveReplicas = reactive },
         };
     }
 
@@ -381,6 +413,21 @@ public static class DecisionFold
         return state.AutoAckUnseen || (sums.LacksUnacked && now - state.SignOfWorkAt < policy.HoldAfterRecovery);
     }
 
+    /// <summary>Where the weeks before can no longer be told, what they had asked for stays for <c>holdFor</c>.</summary>
+    private static ScalingDecision KeepSeason(WorkloadState state, in ScalingDecision decision, in SeasonalReading season, ScalingPolicy policy, DateTimeOffset now)
+    {
+        state.SeasonLostSince = season.IsKnown || policy.Forecast is ForecastMode.Off or ForecastMode.Trend ? null
+            : state is { HasAnswer: true, LastAnswer.Forecast.Forecaster: Forecaster.Seasonal } ? now
+            : state.SeasonLostSince;
+        if (state.SeasonLostSince is not { } since || now - since >= policy.HoldFor)
+        {
+            return decision;
+        }
+
+        var held = NotBelow(decision, state.LastAnswer.Replicas, state.LastAnswer.IsActive, DecisionReason.SignalStale);
+        return held with { Fleet = held.Fleet with { Stale = held.Fleet.Stale | StaleSignals.Season } };
+    }
+
     private static ScalingDecision KeepFloors(WorkloadState state, ScalingDecision decision, in QueueSums sums, ScalingPolicy policy, DateTimeOffset now)
     {
         if (policy.Mode == WorkloadMode.Job)
@@ -395,7 +442,8 @@ public static class DecisionFold
         {
             // From here on nobody sees what they do, so what exists is taken to be busy; once, because as a rule it would
             // chase its own consumers.
-            decision = NotBelow(decision, sums.Consumers * policy.Share / policy.ConsumersPerReplica, active: true, DecisionReason.UnackedUnknown);
+            var existing = sums.Consumers * policy.Share / policy.ConsumersPerReplica;
+            decision = NotBelow(decision, Provision.WithoutSpare(existing, policy), active: true, DecisionReason.UnackedUnknown);
         }
 
         if (unseen && state.HasAnswer)
@@ -452,9 +500,6 @@ public static class DecisionFold
         return decision;
     }
 
-    // No number a broker or a policy can hold makes more than this; no infinity can become a NaN further on.
-    private static double Bounded(double slots) => Math.Min(slots, 1e12);
-
     internal static ScalingDecision NotBelow(in ScalingDecision decision, double replicas, bool active, DecisionReason reason)
     {
         var raised = decision.Replicas < replicas || (active && !decision.IsActive);
@@ -489,6 +534,6 @@ public static class DecisionFold
         Draining = sums.Draining,
         WaitingAtColdStart = sums.Waiting,
         Saturation = sums.Slots > 0 ? sums.Busy / (double)sums.Slots : 0,
-        ColdStart = policy.ColdStart,
+        ColdStart = history.ColdStarts.InForce(policy),
     };
 }

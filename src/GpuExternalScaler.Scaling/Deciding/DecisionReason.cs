@@ -96,6 +96,18 @@ public enum DecisionReason : byte
 
     /// <summary>Held: a signal other than demand is not fresh, so the answer may grow and not shrink, for <c>holdFor</c>.</summary>
     SignalStale,
+
+    /// <summary>Decided by offered load and backlog that are forecast for the end of the cold start, above those of now.</summary>
+    Forecast,
+
+    /// <summary>Decided by the schedule that is in force, or will be when a replica asked for now is ready.</summary>
+    Schedule,
+
+    /// <summary>Nothing is needed but the spare replicas the policy asks for.</summary>
+    WarmReplicas,
+
+    /// <summary>More was asked for than came within three cold starts, and no maximum is known to be the cause: no GPUs to be had.</summary>
+    Capacity,
 }
 
 /// <summary>The stable names of <see cref="DecisionReason"/>.</summary>
@@ -107,6 +119,7 @@ public static class DecisionReasons
         "offered_load", "backlog", "service_time_unknown", "job_messages", "holding", "partial_readings",
         "counters_stale", "recovering", "unacked_unknown", "single_active_consumer", "no_progress", "draining",
         "vram_headroom", "cache_fill", "model_server_requests", "latency", "query", "vram_says_nothing", "signal_stale",
+        "forecast", "schedule", "warm_replicas", "capacity",
     ];
 
     /// <summary>All reasons, in order.</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using GpuExternalScaler.Scaling.Forecasting;
 using GpuExternalScaler.Scaling.Readings;
 
 namespace GpuExternalScaler.Scaling.Deciding;
@@ -50,8 +51,24 @@ public static class DecisionText
             DecisionReason.Query => $"{seen}: the workload's query asks for {Number(decision.Fleet.QueryReplicas)} replicas",
             DecisionReason.VramSaysNothing => $"{seen}: VRAM is the only signal and says nothing: staying at {Number(decision.Replicas)} replicas",
             DecisionReason.SignalStale => $"{seen}, but {Stale(decision.Fleet.Stale)} cannot be told now: not below {Number(decision.FloorReplicas)} replicas",
+            DecisionReason.Forecast =>
+                $"{seen}: {Number(decision.ArrivalsPerSecond ?? 0)} arrivals/s now, up to {Number(decision.Forecast.ArrivalsPerSecond)}/s ({Words(decision.Forecast.Forecaster)}) when a replica asked for now is ready, in {Seconds(decision.ColdStart.TotalSeconds)}; of {Seconds(decision.ServiceTimeSeconds ?? 0)} each they need {Number(decision.Forecast.Replicas)} replicas, those of now {Number(decision.Forecast.ReactiveReplicas)}",
+            DecisionReason.Schedule => $"{seen}: the schedule demands {Number(decision.Forecast.ScheduledReplicas)} replicas by the time one asked for now is ready",
+            DecisionReason.WarmReplicas => $"{seen}: nothing to do, and {decision.Forecast.WarmReplicas} spare replicas are wanted",
+            DecisionReason.Capacity => $"{seen}: {Number(decision.Replicas)} replicas are needed, and none came within three cold starts: no GPUs to be had, or the HPA is at its maximum (set maxReplicas)",
             _ => decision.Reason.Code(),
         };
+
+    private static string Words(Forecaster forecaster) => forecaster switch
+    {
+        Forecaster.LastValue => "as they were wont to change",
+        Forecaster.ShortTrend or Forecaster.Trend or Forecaster.LongTrend => "if they go on changing like this",
+        Forecaster.Growth => "if they go on multiplying like this",
+        Forecaster.Mean => "if they return to their mean",
+        Forecaster.Peak => "if they return to their latest peak",
+        Forecaster.Seasonal => "as at this time in the weeks before",
+        _ => forecaster.Code(),
+    };
 
     private static string Fleet(in FleetFigures fleet, string age) =>
         string.Create(CultureInfo.InvariantCulture, $"{Number(fleet.Existing)} replicas ({age} ago)");
@@ -61,6 +78,7 @@ public static class DecisionText
         StaleSignals.Vram => "VRAM",
         StaleSignals.ModelServers => "the model servers",
         StaleSignals.Latency => "the latency",
+        StaleSignals.Season => "the weeks before",
         _ => "the query",
     }));
 
@@ -106,6 +124,16 @@ public static class DecisionText
         if (decision.Prefetch == 0)
         {
             caveats += "; the prefetch has no limit, so what a consumer holds beyond concurrency counts as waiting";
+        }
+
+        if (decision is { Forecast.IsWithoutCapacity: true, Reason: not DecisionReason.Capacity })
+        {
+            caveats += "; none of the replicas asked for came within three cold starts";
+        }
+
+        if (decision.Forecast.WarmReplicas > 0 && decision.Reason != DecisionReason.WarmReplicas)
+        {
+            caveats += string.Create(CultureInfo.InvariantCulture, $"; {decision.Forecast.WarmReplicas} spare replicas on top");
         }
 
         return decision.ArrivalsAreLowerBound && decision.Reason is DecisionReason.ConsumerSaturation or DecisionReason.ServiceTimeUnknown

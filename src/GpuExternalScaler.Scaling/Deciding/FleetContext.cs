@@ -41,12 +41,9 @@ internal readonly ref struct FleetContext
     /// <summary>Whether a queue or model servers tell of demand, so that the rest is optional.</summary>
     public bool HasDemand { get; init; }
 
-    /// <summary>
-    /// A need just above what there is, as the HPA will hear it: inside its tolerance it would ignore it (Dead band). For limits, which
-    /// are no preference.
-    /// </summary>
+    /// <summary>A need just above what there is, as the HPA will hear it.</summary>
     public double AboveDeadBand(double need, ScalingPolicy policy) =>
-        Existing > 0 && need > Existing && policy.HpaTolerance > 0 ? Math.Max(need, ((1 + policy.HpaTolerance) * Existing) + 0.01) : need;
+        Provision.AboveDeadBand(need, Existing, policy);
 }
 
 /// <summary>Who tells how much is being worked on.</summary>

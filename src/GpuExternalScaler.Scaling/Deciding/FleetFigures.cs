@@ -67,6 +67,9 @@ public enum StaleSignals : byte
 
     /// <summary>The <c>query</c>.</summary>
     Query = 8,
+
+    /// <summary>The weeks before, by which the last answer was forecast.</summary>
+    Season = 16,
 }
 
 /// <summary>The part of a decision that does not rest on queues. All zero for a workload of queues alone.</summary>

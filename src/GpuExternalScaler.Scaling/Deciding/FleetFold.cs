@@ -345,7 +345,7 @@ internal static class FleetFold
         if (vramIsDemand && vram.IsBlind)
         {
             // T14: nothing else is known of it, so it stays where it is; of a fleet at work, a zero from before is not that.
-            var stay = state is { HasAnswer: true, LastAnswer: { IsActive: true, Replicas: var last } } ? last : decision.Fleet.Existing;
+            var stay = state is { HasAnswer: true, LastAnswer: { IsActive: true, Replicas: var last } } ? last : Provision.WithoutSpare(decision.Fleet.Existing, policy);
             (replicas, reason, active) = (Math.Max(replicas, stay), DecisionReason.VramSaysNothing, true);
         }
 
@@ -379,7 +379,7 @@ internal static class FleetFold
         state.OptionalStaleSince = isOptionalStale ? state.OptionalStaleSince ?? now : null;
 
         // Nothing was answered yet, after a restart say: what runs is what is needed until it is known to be less.
-        var (floor, active) = state.HasAnswer ? (state.LastAnswer.Replicas, state.LastAnswer.IsActive) : (context.Existing, context.Existing > 0);
+        var (floor, active) = state.HasAnswer ? (state.LastAnswer.Replicas, state.LastAnswer.IsActive) : (Provision.WithoutSpare(context.Existing, policy), context.Existing > 0);
         if (state.OptionalStaleSince is { } since && now - since < policy.HoldFor)
         {
             decision = DecisionFold.NotBelow(decision, floor, active, DecisionReason.SignalStale);

@@ -171,6 +171,9 @@ public readonly record struct ScalingDecision
     /// <summary>Replicas below which holding did not let the answer fall; 0 when nothing is held.</summary>
     public double FloorReplicas { get; init; }
 
+    /// <summary>What was forecast, and how well that has gone.</summary>
+    public ForecastFigures Forecast { get; init; }
+
     /// <summary>What the signals besides queues say.</summary>
     public FleetFigures Fleet { get; init; }
 

@@ -33,6 +33,12 @@ public readonly ref struct WorkloadSnapshot
     /// <summary>Replicas there are, and may be.</summary>
     public ReplicaReading Replicas { get; init; }
 
+    /// <summary>Most replicas that its schedule demands between now and the end of the cold start; 0 without one.</summary>
+    public double ScheduledReplicas { get; init; }
+
+    /// <summary>What arrived in the weeks before.</summary>
+    public SeasonalReading Seasonal { get; init; }
+
     /// <summary>
     /// Whether the queues were found by a pattern. Then one that vanished cannot be told from one deleted on purpose,
     /// and it stops the answer from shrinking instead of taking it away.

@@ -75,6 +75,18 @@ public sealed class WorkloadState
     /// <summary>Replicas of the answer when progress ceased, above which nothing is asked for until it resumes; null while there is some.</summary>
     internal double? NoProgressCap { get; set; }
 
+    /// <summary>Since when the season is gone by which the answer was forecast; null while it is not.</summary>
+    internal DateTimeOffset? SeasonLostSince { get; set; }
+
+    /// <summary>Replicas there were when they were last counted; null before.</summary>
+    internal double? Replicas { get; set; }
+
+    /// <summary>What was asked for lately.</summary>
+    internal PendingAsks Pending;
+
+    /// <summary>What forecasts cost and avoid; null while there are none.</summary>
+    internal Ledger? Ledger { get; set; }
+
     /// <summary>What the signals besides queues remember; null while there are none.</summary>
     internal FleetState? Fleet { get; set; }
 
@@ -96,6 +108,10 @@ public sealed class WorkloadState
         NoProgressCap = NoProgressCap,
         SignOfWorkAt = SignOfWorkAt,
         AutoAckUnseen = AutoAckUnseen,
+        SeasonLostSince = SeasonLostSince,
+        Replicas = Replicas,
+        Pending = Pending.Copy(),
+        Ledger = Ledger?.Clone(),
         Fleet = Fleet?.Clone(),
     };
 }

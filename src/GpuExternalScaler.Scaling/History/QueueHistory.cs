@@ -1,3 +1,4 @@
+using GpuExternalScaler.Scaling.Forecasting;
 using GpuExternalScaler.Scaling.Policy;
 
 namespace GpuExternalScaler.Scaling.History;
@@ -47,6 +48,9 @@ public sealed class QueueHistory
     // has none that is even enough.
     private const double DoneOfBusy = 0.5;
 
+    // Seconds; what somebody else remembers as more is no service time, and its multiples no time spans.
+    private const double LongestServiceTime = 1e9;
+
     private BusyRing _busy;
     private CountRing _counts;
     private DateTimeOffset _lastGaugeAt;
@@ -60,6 +64,7 @@ public sealed class QueueHistory
     private int _concurrency;
     private DateTimeOffset _progressAt;
     private long? _redelivered;
+    private bool _hasRates;
     private long _redeliveredSinceProgress;
     private long _mostUnackedSinceProgress;
     private long _autoAcked;
@@ -112,10 +117,39 @@ public sealed class QueueHistory
     /// <summary>The smallest prefetch the broker last told of, kept when it no longer does; null before.</summary>
     public int? KnownPrefetch { get; set; }
 
+    /// <summary>Cold starts that were seen.</summary>
+    public ColdStarts ColdStarts { get; private set; } = new();
+
+    /// <summary>Takes in what somebody else remembers, where this has seen nothing newer.</summary>
+    public void Fill(PastArrivals past)
+    {
+        ArgumentNullException.ThrowIfNull(past);
+        MeasuredServiceTimeSeconds ??= past.ServiceTimeSeconds is { } seconds and > 0 and <= LongestServiceTime ? seconds : null;
+        Forecast.Fill(past.Arrivals);
+        if (past.ColdStartSeconds is { } coldStart)
+        {
+            ColdStarts.Fill(coldStart);
+        }
+    }
+
+    /// <summary>What arrives and has arrived, and what is forecast.</summary>
+    internal ArrivalForecast Forecast { get; private set; } = new();
+
+    /// <summary>
+    /// Arrivals in 1/s: measured, or, until the first two readings make a rate, as somebody else remembers them from a minute or two ago;
+    /// null when neither.
+    /// </summary>
+    public double? ArrivalsAt(DateTimeOffset now, ScalingPolicy policy) => ArrivalsPerSecond ?? Remembered(now, policy);
+
+    private double? Remembered(DateTimeOffset now, ScalingPolicy policy) =>
+        !_hasRates && Forecast.Newest is { } newest && newest.At <= now && now - newest.At <= 2 * policy.MaximumWindow ? newest.ArrivalsPerSecond : null;
+
     /// <summary>An independent copy.</summary>
     public QueueHistory Clone()
     {
         var copy = (QueueHistory)MemberwiseClone();
+        copy.ColdStarts = ColdStarts.Clone();
+        copy.Forecast = Forecast.Clone();
         copy._busy = _busy.Copy();
         copy._counts = _counts.Copy();
         return copy;
@@ -154,6 +188,13 @@ public sealed class QueueHistory
             // What arrived before the gap says nothing about now.
             ArrivalsPerSecond = null;
             CompletionsPerSecond = null;
+            if (_lastGaugeAt == default && Remembered(at, policy) * MeasuredServiceTimeSeconds is { } load)
+            {
+                // One look after a restart is no average; what is remembered makes it one.
+                var window = AveragingWindow(policy);
+                _busyIntegral = load * window.TotalSeconds;
+                _busy.Add(new BusyPoint(at.UtcTicks - window.Ticks, 0, (long)Math.Round(load)));
+            }
         }
         else
         {
@@ -558,6 +599,12 @@ public sealed class QueueHistory
             return;
         }
 
+        if (newest.At - _counts[start].At < policy.MinimumWindow.Ticks && Remembered(new DateTimeOffset(newest.At, TimeSpan.Zero), policy) is not null)
+        {
+            // Nor does a first short window say more than what is remembered.
+            return;
+        }
+
         ref readonly var then = ref _counts[start];
         var seconds = Seconds(then.At, newest.At);
         var completed = (long)newest.Completed - then.Completed;
@@ -577,6 +624,7 @@ public sealed class QueueHistory
             arrived = Math.Max(arrived, delivered + Math.Min(0, ready));
         }
 
+        _hasRates = true;
         ArrivalsPerSecond = Math.Max(0, arrived) / seconds;
         CompletionsPerSecond = completed / seconds;
         if (completed > 0)

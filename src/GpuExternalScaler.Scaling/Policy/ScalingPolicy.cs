@@ -30,6 +30,27 @@ public enum VramAggregate : byte
     Max,
 }
 
+/// <summary>Which forecasts of arrivals may raise the answer.</summary>
+public enum ForecastMode : byte
+{
+    /// <summary>Whichever has lately been right.</summary>
+    Auto,
+
+    /// <summary>None: the answer is for what arrives now.</summary>
+    Off,
+
+    /// <summary>Those that rest on the last minutes.</summary>
+    Trend,
+
+    /// <summary>The same time in the weeks before.</summary>
+    Seasonal,
+}
+
+/// <summary>How long messages may wait: a share of them (0 to 1, exclusive) no longer than a time.</summary>
+/// <param name="Share">Share of the messages, e.g. 0.99.</param>
+/// <param name="Within">The time, above zero.</param>
+public readonly record struct WaitObjective(double Share, TimeSpan Within);
+
 /// <summary>
 /// Everything an operator or a trigger may say about how one workload is decided. Immutable: one snapshot a step.
 /// Ranges are checked where policies are read; the decision stays finite for any finite value.
@@ -65,6 +86,12 @@ public sealed record ScalingPolicy
     /// </summary>
     public double SaturationThreshold { get; init; } = 0.7;
 
+    /// <summary>
+    /// How long messages may wait; null: <see cref="SaturationThreshold"/> says how many slots are staffed. Set, Erlang's formula
+    /// does (<see cref="Deciding.ErlangStaffing"/>): small fleets get the slack they need, large ones pay for none. It needs a service time.
+    /// </summary>
+    public WaitObjective? WaitObjective { get; init; }
+
     /// <summary>Part of the queue's demand this workload carries, in (0, 1]. Default 1.</summary>
     public double Share { get; init; } = 1;
 
@@ -73,6 +100,30 @@ public sealed record ScalingPolicy
 
     /// <summary>From asking for a replica to its first message (L), HPA sync and sweep included. Default 60 s.</summary>
     public TimeSpan ColdStart { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>
+    /// Whether the cold start is measured (<c>auto</c>): then <see cref="ColdStart"/> is what it begins with, and the measured one
+    /// is kept within half and three times of it.
+    /// </summary>
+    public bool MeasuresColdStart { get; init; }
+
+    /// <summary>Which forecasts may raise the answer. Default auto.</summary>
+    public ForecastMode Forecast { get; init; } = ForecastMode.Auto;
+
+    /// <summary>
+    /// Share of the time in which arrivals should stay at or under the forecast, in (0, 1). Default 0.9. Too low: late half of the
+    /// time; too high: pays for the worst jump ever seen.
+    /// </summary>
+    public double ForecastQuantile { get; init; } = 0.9;
+
+    /// <summary>Replicas on top of need, at all times. Default 0.</summary>
+    public int WarmReplicas { get; init; }
+
+    /// <summary>Floors by the clock, in canonical text; null: none. Whoever makes snapshots evaluates it (<see cref="Deciding.WorkloadSnapshot.ScheduledReplicas"/>).</summary>
+    public string? Schedule { get; init; }
+
+    /// <summary>IANA zone of <see cref="Schedule"/> and of what counts as the same time last week. Default UTC.</summary>
+    public string TimeZone { get; init; } = "UTC";
 
     /// <summary>Time in which a backlog should be gone (D). Null: the cold start.</summary>
     public TimeSpan? DrainTime { get; init; }

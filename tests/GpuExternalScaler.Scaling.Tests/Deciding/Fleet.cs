@@ -21,6 +21,8 @@ internal sealed class Fleet
 
     public WorkloadState State { get; set; } = new();
 
+    public Stepper Stepper { get; init; } = DecisionFold.Step;
+
     public DateTimeOffset Now { get; private set; } = Workload.Start;
 
     public TimeSpan StaleAfter { get; init; } = TimeSpan.FromSeconds(90);
@@ -125,7 +127,7 @@ internal sealed class Fleet
         return this;
     }
 
-    public ScalingDecision Step() => DecisionFold.Step(
+    public ScalingDecision Step() => Stepper(
         State,
         new WorkloadSnapshot
         {

@@ -155,7 +155,7 @@ public class FleetProperties
         replicas.Should().BeLessThanOrEqualTo((int)Math.Ceiling(begin * 1.5) + 2);
     }).Check(Quick);
 
-    private static Fleet Walk(int seed, int steps, Action<Fleet, ScalingDecision> check, double coldStart = 60)
+    internal static Fleet Walk(int seed, int steps, Action<Fleet, ScalingDecision> check, double coldStart = 60, Stepper? stepper = null)
     {
         var random = new Random(seed);
         var hasQueue = random.Next(3) > 0;
@@ -163,6 +163,7 @@ public class FleetProperties
         var hasLatency = random.Next(2) == 0;
         var fleet = new Fleet
         {
+            Stepper = stepper ?? DecisionFold.Step,
             Policy = ScalingPolicy.Default with
             {
                 VramThreshold = 0.85,

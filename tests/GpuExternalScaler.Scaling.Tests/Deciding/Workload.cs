@@ -4,6 +4,9 @@ using GpuExternalScaler.Scaling.Readings;
 
 namespace GpuExternalScaler.Scaling.Tests.Deciding;
 
+/// <summary>What steps: the fold, or something around it.</summary>
+internal delegate ScalingDecision Stepper(WorkloadState state, in WorkloadSnapshot snapshot, ScalingPolicy policy, DateTimeOffset now);
+
 /// <summary>One workload under test: a clock that only moves when told, and readings set by hand.</summary>
 internal sealed class Workload
 {
@@ -14,6 +17,8 @@ internal sealed class Workload
 
     public WorkloadState State { get; set; } = new();
 
+    public Stepper Stepper { get; init; } = DecisionFold.Step;
+
     public DateTimeOffset Now { get; private set; } = Start;
 
     public TimeSpan FreshFor { get; init; } = TimeSpan.FromSeconds(4);
@@ -23,6 +28,10 @@ internal sealed class Workload
     public bool MatchedByPattern { get; set; }
 
     public int QueueSetVersion { get; set; }
+
+    public double Scheduled { get; set; }
+
+    public SeasonalReading Season { get; set; }
 
     public Workload Queue(long ready, long unacked, long consumers, string name = "q", QueueKind kind = QueueKind.Unknown)
     {
@@ -93,9 +102,9 @@ internal sealed class Workload
 
     public ScalingDecision Step() => Step(_queues.Values.ToArray());
 
-    public ScalingDecision Step(QueueReading[] queues) => DecisionFold.Step(
+    public ScalingDecision Step(QueueReading[] queues) => Stepper(
         State,
-        new WorkloadSnapshot { Queues = queues, MatchedByPattern = MatchedByPattern, QueueSetVersion = QueueSetVersion },
+        new WorkloadSnapshot { Queues = queues, MatchedByPattern = MatchedByPattern, QueueSetVersion = QueueSetVersion, ScheduledReplicas = Scheduled, Seasonal = Season },
         Policy,
         Now);
 
