@@ -14,6 +14,12 @@ public enum FleetSource : byte
 
     /// <summary>Queries of workloads, through Prometheus.</summary>
     Queries,
+
+    /// <summary>This program's own series of the last minutes, through Prometheus.</summary>
+    Past,
+
+    /// <summary>The same of the weeks before.</summary>
+    Seasonal,
 }
 
 /// <summary>What one sweep of a source other than a broker came to; for metrics and logs.</summary>

@@ -46,6 +46,9 @@ internal sealed class PromQl
         : value < 0 ? $"({value.ToString("R", CultureInfo.InvariantCulture)})"
         : value.ToString("R", CultureInfo.InvariantCulture));
 
+    /// <summary>The server's clock, in seconds: the one that samples are stamped with.</summary>
+    public static PromQl ServerTime { get; } = new("time()");
+
     public PromQl Plus(PromQl other) => new($"({Text} + {other.Text})");
 
     public PromQl Times(PromQl other) => new($"({Text} * {other.Text})");
@@ -64,12 +67,13 @@ internal sealed class PromQl
     public PromQl CountBy(params ReadOnlySpan<string> labels) => Aggregate("count", labels);
 
     /// <summary>Per second, over a window that must hold at least two scrapes; of a metric only.</summary>
-    public PromQl Rate(TimeSpan window)
-    {
-        RequireSelector();
-        ArgumentOutOfRangeException.ThrowIfLessThan(window, TimeSpan.FromMilliseconds(1));
-        return new PromQl($"rate({Text}[{(long)window.TotalMilliseconds}ms])");
-    }
+    public PromQl Rate(TimeSpan window) => OverTime("rate(", window);
+
+    /// <summary>The newest sample of a window, also of a series that is gone; of a metric only.</summary>
+    public PromQl LastOverTime(TimeSpan window) => OverTime("last_over_time(", window);
+
+    /// <summary>What a share of the samples of a window stays at or under; of a metric only.</summary>
+    public PromQl QuantileOverTime(double quantile, TimeSpan window) => OverTime($"quantile_over_time({Number(quantile).Text}, ", window);
 
     /// <summary>
     /// Age of each series' sample in seconds (T17); of a metric only. Of anything else, even of a metric in arithmetic,
@@ -183,6 +187,13 @@ internal sealed class PromQl
         }
 
         return new PromQl($"{operation} by ({string.Join(',', labels)}) ({Text})");
+    }
+
+    private PromQl OverTime(string function, TimeSpan window)
+    {
+        RequireSelector();
+        ArgumentOutOfRangeException.ThrowIfLessThan(window, TimeSpan.FromMilliseconds(1));
+        return new PromQl($"{function}{Text}[{(long)window.TotalMilliseconds}ms])");
     }
 
     private void RequireSelector()
