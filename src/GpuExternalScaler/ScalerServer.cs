@@ -7,6 +7,7 @@ using GpuExternalScaler.GrpcTransport.Health;
 using GpuExternalScaler.GrpcTransport.Reflection;
 using GpuExternalScaler.Observability;
 using GpuExternalScaler.Observability.Exposition;
+using GpuExternalScaler.Recording;
 using GpuExternalScaler.Reload;
 using GpuExternalScaler.Rpc;
 using GpuExternalScaler.Sources;
@@ -31,7 +32,14 @@ internal static class ScalerServer
     /// <param name="time">The clock; the system's without it.</param>
     /// <param name="origin">The file to follow; without it the configuration stays as it is.</param>
     /// <param name="tls">What the files that <see cref="ScalerOptions.Tls"/> names hold; not null when it is not.</param>
-    public static WebApplication Build(ScalerOptions options, Action<ILoggingBuilder>? logging = null, TimeProvider? time = null, ConfigurationOrigin? origin = null, TlsMaterial? tls = null)
+    /// <param name="recording">Where decisions are recorded; nowhere without it.</param>
+    public static WebApplication Build(
+        ScalerOptions options,
+        Action<ILoggingBuilder>? logging = null,
+        TimeProvider? time = null,
+        ConfigurationOrigin? origin = null,
+        TlsMaterial? tls = null,
+        RecordingOptions? recording = null)
     {
         if (options.Tls is not null && tls is null)
         {
@@ -49,6 +57,11 @@ internal static class ScalerServer
         builder.Services.Configure<HostOptions>(static host => host.ShutdownTimeout = ShutdownTimeout);
         var callers = new CallerLimits(options);
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, options, callers));
+
+        if (recording is not null)
+        {
+            AddRecording(builder.Services, recording);
+        }
 
         AddScaler(builder.Services, options, origin, time ?? TimeProvider.System);
         if (origin is not null)
@@ -137,6 +150,7 @@ internal static class ScalerServer
             {
                 provider.GetRequiredService<WorkloadSeries>().WriteTo(writer);
                 provider.GetService<ReloadStatus>()?.WriteTo(writer);
+                provider.GetService<RecordingStatus>()?.WriteTo(writer);
             },
             provider.GetRequiredService<ILogger<MetricsPage>>()));
 
@@ -151,6 +165,16 @@ internal static class ScalerServer
         services.AddGrpcReflection();
         services.AddHostedService<HealthPublisher>();
         services.AddSingleton<IGrpcCallObserver, RpcObserver>();
+    }
+
+    // Before the evaluation loop, for services are stopped in the other order: its last steps are recorded too.
+    private static void AddRecording(IServiceCollection services, RecordingOptions recording)
+    {
+        services.AddSingleton(recording);
+        services.AddSingleton<RecordingStatus>();
+        services.AddSingleton<RecordingFiles>();
+        services.AddSingleton<Recorder>();
+        services.AddHostedService(static provider => provider.GetRequiredService<RecordingFiles>());
     }
 
     private static void AddReload(IServiceCollection services, ConfigurationOrigin origin)

@@ -85,6 +85,7 @@ public class ArchitectureTests
     [InlineData("docs/configuration.md")]
     [InlineData("docs/gpu.md")]
     [InlineData("docs/model-servers.md")]
+    [InlineData("docs/operations.md")]
     [InlineData("README.md")]
     [InlineData("samples/quickstart/scaler.yaml")]
     public void Every_configuration_shown_can_be_loaded(string file)

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using GpuExternalScaler.Configuration;
+using GpuExternalScaler.Recording;
 using GpuExternalScaler.Tls;
 
 namespace GpuExternalScaler.Commands;
@@ -7,16 +8,16 @@ namespace GpuExternalScaler.Commands;
 /// <summary><c>serve</c>: the server itself, until SIGTERM or Ctrl-C.</summary>
 internal static class ServeCommand
 {
-    /// <summary>The command, and the option it shares with the program called without a command.</summary>
-    public static Command Create(Option<FileInfo> file)
+    /// <summary>The command, and the options it shares with the program called without a command.</summary>
+    public static Command Create(Option<FileInfo> file, RecordingInput recording)
     {
-        var command = new Command("serve", "Serve KEDA over gRPC, and probes and metrics over HTTP (the default command).") { file };
-        command.SetAction((result, cancellation) => RunAsync(result.GetValue(file)!, cancellation));
+        var command = new Command("serve", "Serve KEDA over gRPC, and probes and metrics over HTTP (the default command).") { file, recording.File, recording.Limit };
+        command.SetAction((result, cancellation) => RunAsync(result.GetValue(file)!, recording.Read(result), cancellation));
         return command;
     }
 
     /// <summary>Reads the file and serves. Exit code 2 for a file that is missing or wrong, with every error on stderr.</summary>
-    public static async Task<int> RunAsync(FileInfo file, CancellationToken cancellation)
+    public static async Task<int> RunAsync(FileInfo file, RecordingOptions? recording, CancellationToken cancellation)
     {
         var origin = await ConfigurationInput.OpenAsync(file, ConfigurationInput.Environment(), Console.Error, cancellation);
         if (origin.Reading is not { Options: { } options } reading)
@@ -30,7 +31,13 @@ internal static class ServeCommand
             return ExitCode.InvalidInput;
         }
 
-        await using var server = ScalerServer.Build(options, origin: origin, tls: tls);
+        if (recording?.Problem() is { } problem)
+        {
+            await Console.Error.WriteLineAsync($"{recording.File}: cannot be recorded to ({problem})");
+            return ExitCode.InvalidInput;
+        }
+
+        await using var server = ScalerServer.Build(options, origin: origin, tls: tls, recording: recording);
         try
         {
             await server.RunAsync(cancellation);

@@ -13,6 +13,11 @@ internal static class ConnectionFile
             RabbitMq = Named(root, FileKeys.RabbitMqSection, ReadBroker),
             Prometheus = Named(root, FileKeys.PrometheusSection, ReadPrometheus),
         };
+        if (options.HistoryPrometheus is { } history && !options.Prometheus.ContainsKey(history))
+        {
+            root.Error(FileKeys.HistoryPrometheus, NoSuchPrometheus(options.Prometheus));
+        }
+
         return options with
         {
             Gpu = Named(root, FileKeys.GpuSection, (name, section) => ReadGpu(name, section, options.Prometheus)),
@@ -87,6 +92,10 @@ internal static class ConnectionFile
         return options;
     }
 
+    private static string NoSuchPrometheus(IReadOnlyDictionary<string, PrometheusOptions> prometheus) => prometheus.Count == 0
+        ? "there is no connection under prometheus"
+        : $"no such connection under prometheus; there are: {string.Join(", ", prometheus.Keys.Order(StringComparer.Ordinal))}";
+
     private static void CheckRequired<T>(FileSection section, IReadOnlyList<FileKey<T>> keys)
     {
         foreach (var key in keys)
@@ -128,9 +137,7 @@ internal static class ConnectionFile
         }
         else if (!prometheus.TryGetValue(through, out var connection))
         {
-            section.Error(FileKeys.PrometheusSection, prometheus.Count == 0
-                ? "there is no connection under prometheus"
-                : $"no such connection under prometheus; there are: {string.Join(", ", prometheus.Keys.Order(StringComparer.Ordinal))}");
+            section.Error(FileKeys.PrometheusSection, NoSuchPrometheus(prometheus));
         }
         else
         {

@@ -1,3 +1,4 @@
+using GpuExternalScaler.Evaluation;
 using GpuExternalScaler.Scaling.Policy;
 
 namespace GpuExternalScaler.Configuration;
@@ -117,6 +118,7 @@ internal static class DubiousSettings
             section.Warn(PolicyKeys.Query, "the same for every workload: each gets as many replicas as it says; set it for those it is about");
         }
 
+        NoteWhatLooksAhead(section, settings, policy, options, isForAll);
         foreach (var threshold in (ReadOnlySpan<string>)[PolicyKeys.VramThreshold, "kvCacheThreshold"])
         {
             if (settings.Any(setting => setting.Key.Name == threshold && setting.Text == "1"))
@@ -144,6 +146,42 @@ internal static class DubiousSettings
             if (settings.Any(setting => setting.Key.Name == given) && !settings.Concat(defaults).Any(setting => setting.Key.Name == missing))
             {
                 section.Warn(given, $"has no effect without {missing}, which neither this section nor defaults sets");
+            }
+        }
+    }
+
+    /// <summary>Notes what is dubious about forecasts, schedules and spare.</summary>
+    private static void NoteWhatLooksAhead(FileSection section, IReadOnlyList<PolicySetting> settings, ScalingPolicy policy, ScalerOptions options, bool isForAll)
+    {
+        if (policy.Forecast == ForecastMode.Seasonal && options.HistoryPrometheus is null)
+        {
+            section.Warn(PolicyKeys.Forecast, "seasonal looks up the weeks before in the Prometheus that history names, and there is none: nothing is forecast");
+        }
+
+        if (policy.Forecast == ForecastMode.Off && settings.Any(static setting => setting.Key.Name == PolicyKeys.ForecastQuantile))
+        {
+            section.Warn(PolicyKeys.ForecastQuantile, "has no effect with forecast off");
+        }
+
+        var scheduled = policy.Schedule is { } text && Schedule.TryParse(text, out var schedule, out _) ? schedule!.Most : 0;
+        foreach (var (key, replicas) in ((string, int)[])[(PolicyKeys.Schedule, scheduled), (PolicyKeys.WarmReplicas, policy.WarmReplicas)])
+        {
+            if (replicas > policy.MaxReplicas)
+            {
+                section.Warn(key, "more than maxReplicas: the HPA will not give as many");
+            }
+
+            if (isForAll && replicas > 0)
+            {
+                section.Warn(key, "keeps every workload awake; set it for those that must not sleep");
+            }
+        }
+
+        foreach (var key in (ReadOnlySpan<string>)[PolicyKeys.WaitObjective, PolicyKeys.Forecast, PolicyKeys.WarmReplicas, PolicyKeys.Schedule])
+        {
+            if (policy.Mode == WorkloadMode.Job && settings.Any(setting => setting.Key.Name == key) && !(key == PolicyKeys.Forecast && policy.Forecast == ForecastMode.Off))
+            {
+                section.Warn(key, "has no effect on jobs: each is for a message that is there");
             }
         }
     }

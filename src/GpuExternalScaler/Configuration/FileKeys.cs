@@ -32,6 +32,9 @@ internal static partial class FileKeys
     /// <summary>The authorities of its clients.</summary>
     public const string TlsClientCaFile = "listen.tls.clientCaFile";
 
+    /// <summary>Where the past is looked up.</summary>
+    public const string HistoryPrometheus = "history.prometheus";
+
     // Who may use a connection.
     private const string NamespacesKey = "namespaces";
 
@@ -52,6 +55,7 @@ internal static partial class FileKeys
         Value(TlsCertFile, SettingTypes.Text, static o => o.Tls?.CertFile, static (o, v) => o.WithTls(t => t with { CertFile = v }), "TLS on the gRPC port: file with its certificate and the intermediate ones after it, PEM", fixedAtStart: true),
         Value(TlsKeyFile, SettingTypes.Text, static o => o.Tls?.KeyFile, static (o, v) => o.WithTls(t => t with { KeyFile = v }), "file with the certificate's private key, PEM, not encrypted", fixedAtStart: true),
         Value(TlsClientCaFile, SettingTypes.Text, static o => o.Tls?.ClientCaFile, static (o, v) => o.WithTls(t => t with { ClientCaFile = v }), "file with the authorities of clients, PEM; with it only clients with a certificate of theirs are let in", fixedAtStart: true),
+        Value(HistoryPrometheus, SettingTypes.Text, static o => o.HistoryPrometheus, static (o, v) => o with { HistoryPrometheus = v }, "name of the connection under prometheus that scrapes this server: fills in what was before a start, and tells what arrived in the weeks before"),
         Value("limits.workloads", SettingTypes.Whole(1, 1_000_000), static o => o.MaximumWorkloads, static (o, v) => o with { MaximumWorkloads = v }, "most workloads at once", fixedAtStart: true),
         Value("limits.metadataBytes", SettingTypes.Whole(256, 1 << 20), static o => o.MaximumMetadataBytes, static (o, v) => o with { MaximumMetadataBytes = v }, "most bytes of keys and values in one trigger", fixedAtStart: true),
         Value("evaluation.interval", Duration(50, 60_000), static o => o.EvaluationInterval, static (o, v) => o with { EvaluationInterval = v }, "time between two evaluations of every workload"),

@@ -148,7 +148,7 @@ internal static class PolicyFile
                 }
                 else
                 {
-                    section.Error(name, value, "must be " + key.Allowed);
+                    section.Error(name, value, key.Problem(given.Text.Trim()));
                 }
             }
         }

@@ -21,6 +21,9 @@ internal abstract class PolicyKey(string name, string allowed, string meaning)
     /// <summary>Text to canonical text (equal for equal values), or null when it is not allowed.</summary>
     public abstract string? Parse(string text);
 
+    /// <summary>What is wrong with a text that is not allowed; without the text.</summary>
+    public abstract string Problem(string text);
+
     /// <summary>Sets an allowed canonical text on a policy.</summary>
     public abstract ScalingPolicy Apply(ScalingPolicy policy, string text);
 
@@ -49,6 +52,24 @@ internal static class PolicyKeys
     /// <summary>PromQL that gives replicas.</summary>
     public const string Query = "query";
 
+    /// <summary>From asking for a replica to its first message.</summary>
+    public const string ColdStart = "coldStart";
+
+    /// <summary>Which forecasts may raise the answer.</summary>
+    public const string Forecast = "forecast";
+
+    /// <summary>How sure a forecast is to be.</summary>
+    public const string ForecastQuantile = "forecastQuantile";
+
+    /// <summary>How long messages may wait.</summary>
+    public const string WaitObjective = "waitObjective";
+
+    /// <summary>Spare replicas.</summary>
+    public const string WarmReplicas = "warmReplicas";
+
+    /// <summary>Replicas by the clock.</summary>
+    public const string Schedule = "schedule";
+
     /// <summary>Which kind of KEDA object.</summary>
     public const string Mode = "mode";
 
@@ -66,7 +87,7 @@ internal static class PolicyKeys
         Key("prefetch", SettingTypes.WholeOr("auto", 0, ushort.MaxValue, "no limit"), static p => p.Prefetch, static (p, n) => p with { Prefetch = n }, "messages a consumer holds unacknowledged; only interprets what the broker reports", "auto"),
         Key("consumersPerReplica", SettingTypes.Whole(1, 10_000), static p => p.ConsumersPerReplica, static (p, n) => p with { ConsumersPerReplica = n }, "consumers one replica opens"),
         Duration("serviceTime", TimeSpan.FromMilliseconds(1), Day, static p => p.ServiceTime, static (p, d) => p with { ServiceTime = d }, "work in one message, until it is measured", "measured"),
-        Duration("coldStart", TimeSpan.Zero, Day, static p => p.ColdStart, static (p, d) => p with { ColdStart = d }, "from asking for a replica to its first message"),
+        new TypedKey<ColdStartSetting>(ColdStart, "from asking for a replica to its first message; auto: measured, beginning with 60s or the time after it, and kept within half and three times of that", SettingTypes.ColdStart, static c => c.Canonical, static (p, c) => p with { ColdStart = c.Begin, MeasuresColdStart = c.IsMeasured }, static p => new ColdStartSetting(p.ColdStart, p.MeasuresColdStart).ToString()),
         Duration("drainTime", TimeSpan.FromSeconds(1), Day, static p => p.DrainTime, static (p, d) => p with { DrainTime = d }, "time in which a backlog should be gone", "the cold start"),
         Key("activationThreshold", SettingTypes.Number(0), static p => p.ActivationThreshold, static (p, n) => p with { ActivationThreshold = n }, "messages (ready and unacknowledged) above which a workload at zero wakes"),
         Duration("holdFor", TimeSpan.Zero, 30 * Day, static p => p.HoldFor, static (p, d) => p with { HoldFor = d }, "how long stale counters, or a queue gone from a pattern, keep the answer from shrinking"),
@@ -83,6 +104,12 @@ internal static class PolicyKeys
         QueryKey(Query, static p => p.Query, static (p, q) => p with { Query = q }, "PromQL that gives a number of replicas"),
         Key("hpaTolerance", SettingTypes.Number(0, 1), static p => p.HpaTolerance, static (p, n) => p with { HpaTolerance = n }, "the HPA's tolerance, within which it ignores what it is told"),
         Key("maxReplicas", SettingTypes.Optional(SettingTypes.Whole(1, 1_000_000)), static p => p.MaxReplicas, static (p, n) => p with { MaxReplicas = n }, "most replicas the ScaledObject allows, where it is not seen by itself", "not known"),
+        Key(WaitObjective, SettingTypes.Optional(SettingTypes.WaitObjective), static p => p.WaitObjective, static (p, o) => p with { WaitObjective = o }, "share of the messages that wait no longer than a time; takes the place of saturationThreshold once a service time is known", "none"),
+        Key(Forecast, SettingTypes.Choice<ForecastMode>(exact: true), static p => p.Forecast, static (p, f) => p with { Forecast = f }, "which forecasts of arrivals may raise the answer; seasonal: the same time in the weeks before, which needs history"),
+        Key(ForecastQuantile, SettingTypes.Number(0.5, 0.999), static p => p.ForecastQuantile, static (p, n) => p with { ForecastQuantile = n }, "share of the time in which arrivals should stay at or under the forecast"),
+        Key(WarmReplicas, SettingTypes.Whole(0, 10_000), static p => p.WarmReplicas, static (p, n) => p with { WarmReplicas = n }, "spare replicas on top of need, at all times"),
+        new TypedKey<string>(Schedule, "least replicas by the clock, ready when a window begins", SettingTypes.Schedule, SettingTypes.Schedule.Write, static (p, s) => p with { Schedule = s }, static p => p.Schedule ?? "none"),
+        Key("timeZone", SettingTypes.TimeZone, static p => p.TimeZone, static (p, z) => p with { TimeZone = z }, "zone of schedule, and of what is the same time a week before"),
     }.ToDictionary(static key => key.Name, StringComparer.Ordinal);
 
     private static TypedKey<T> Key<T>(string name, SettingType<T> type, Func<ScalingPolicy, T> get, Func<ScalingPolicy, T, ScalingPolicy> set, string meaning, string otherwise = "") =>
@@ -101,6 +128,8 @@ internal static class PolicyKeys
         public override bool IsFreeText => isFreeText;
 
         public override string? Parse(string text) => type.TryRead(text, out var value) ? canonical(value) : null;
+
+        public override string Problem(string text) => type.Problem(text);
 
         public override ScalingPolicy Apply(ScalingPolicy policy, string text) => type.TryRead(text, out var value) ? set(policy, value) : policy;
 

@@ -30,6 +30,9 @@ internal sealed record ScalerOptions
     /// <summary>The connections to model servers by name.</summary>
     public IReadOnlyDictionary<string, ModelServerOptions> ModelServers { get; init; } = new Dictionary<string, ModelServerOptions>(StringComparer.Ordinal);
 
+    /// <summary>The Prometheus connection that holds this program's own series, for what was before a start; null: none.</summary>
+    public string? HistoryPrometheus { get; init; }
+
     /// <summary>Most workloads at once.</summary>
     public int MaximumWorkloads { get; init; } = 10_000;
 

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json.Nodes;
+using GpuExternalScaler.Scaling.Policy;
 using GpuExternalScaler.Sources;
 using GpuExternalScaler.Sources.Prometheus;
 
@@ -28,6 +29,10 @@ internal static class SettingTypes
 {
     private const string NumberPattern = @"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$";
     private const string DurationPattern = @"^(\d+|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)$";
+    private const string ColdStartPattern = @"^(auto$|(auto\s+)?(\d+|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)$)";
+    private const string WaitObjectivePattern = @"^\d*\.?\d*\s*%\s*within\s*\S+$";
+    private const string SchedulePattern = @"^[\s;]*\S+(\s+\S+){4}\s*/\s*[^\s/:;]+\s*:\s*\d+";
+    private const string TimeZonePattern = "^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$";
     private const string Credentials = "must not hold credentials; ";
     private const string QuantityPattern = @"^\d+(\.\d*)?([KMGTP]i|[kMGTP]|[eE][+-]?\d+)?$";
 
@@ -95,6 +100,57 @@ internal static class SettingTypes
         SettingText.ReadableBytes,
         static () => new JsonObject { ["anyOf"] = new JsonArray(Pattern(QuantityPattern), new JsonObject { ["type"] = "integer", ["minimum"] = 0 }) },
         static () => Pattern(QuantityPattern));
+
+    /// <summary>A cold start, given or measured.</summary>
+    public static SettingType<ColdStartSetting> ColdStart { get; } = new(
+        "a duration such as 90s or 1m30s, from 0s to 24h; or auto, or auto and a duration from 1s, such as auto 30s",
+        static (string text, out ColdStartSetting value) => ColdStartSetting.TryRead(text, TimeSpan.FromDays(1), out value),
+        static value => value.ToString(),
+        static () => new JsonObject { ["anyOf"] = new JsonArray(Pattern(ColdStartPattern), new JsonObject { ["type"] = "integer", ["minimum"] = 0 }) },
+        static () => Pattern(ColdStartPattern));
+
+    /// <summary>A share of the messages that wait no longer than a time.</summary>
+    public static SettingType<WaitObjective> WaitObjective { get; } = new(
+        "a share of the messages and a time, such as 99% within 5s",
+        WaitObjectiveText.TryRead,
+        WaitObjectiveText.Write,
+        static () => Pattern(WaitObjectivePattern),
+        static () => Pattern(WaitObjectivePattern))
+    {
+        Hint = WaitObjectiveText.Hint,
+    };
+
+    /// <summary>Windows by the clock, in canonical text.</summary>
+    public static SettingType<string> Schedule { get; } = new(
+        "windows such as 0 8 * * 1-5 / 10h: 4 (five fields of cron, a slash, how long, a colon, replicas), with semicolons or line ends between",
+        static (string text, out string value) =>
+        {
+            var valid = Evaluation.Schedule.TryParse(text, out var schedule, out _);
+            value = valid ? schedule!.ToString() : "";
+            return valid;
+        },
+        static value => value,
+        static () => Pattern(SchedulePattern),
+        static () => Pattern(SchedulePattern))
+    {
+        Hint = static text => Evaluation.Schedule.TryParse(text, out _, out var problem) ? null : problem,
+    };
+
+    /// <summary>A time zone that this machine knows, by its name there.</summary>
+    public static SettingType<string> TimeZone { get; } = new(
+        "an IANA time zone that the scaler's machine has data of, such as UTC or Europe/Berlin",
+        static (string text, out string value) =>
+        {
+            var zone = TimeZones.Find(text);
+            value = zone?.Id ?? "";
+            return zone is not null;
+        },
+        static value => value,
+        static () => Pattern(TimeZonePattern),
+        static () => Pattern(TimeZonePattern))
+    {
+        Hint = TimeZones.Hint,
+    };
 
     /// <summary>PromQL of somebody's own. Whether it is PromQL the server says.</summary>
     public static SettingType<string> Query { get; } = new(

@@ -1,9 +1,11 @@
 using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Observability;
+using GpuExternalScaler.Recording;
 using GpuExternalScaler.Scaling.Deciding;
 using GpuExternalScaler.Scaling.Policy;
 using GpuExternalScaler.Scaling.Readings;
 using GpuExternalScaler.Sources;
+using GpuExternalScaler.Sources.Prometheus;
 
 namespace GpuExternalScaler.Evaluation;
 
@@ -15,7 +17,8 @@ internal sealed class EvaluationLoop(
     WorkloadRegistry registry,
     CurrentConfiguration configuration,
     MonotonicClock clock,
-    ILogger<EvaluationLoop> logger) : BackgroundService
+    ILogger<EvaluationLoop> logger,
+    Recorder? recorder = null) : BackgroundService
 {
     private readonly HistoryShelf _histories = new(configuration.Options.MaximumWorkloads);
     private readonly LiveWatch _watch = new();
@@ -46,6 +49,7 @@ internal sealed class EvaluationLoop(
         var snapshot = configuration.Current;
         _matching.Reset();
         _watch.Follow(snapshot.Brokers);
+        recorder?.BeginTick(now);
         foreach (var workload in registry.All)
         {
             if (registry.TryForget(workload, now))
@@ -65,6 +69,7 @@ internal sealed class EvaluationLoop(
             }
         }
 
+        recorder?.EndTick(now);
         _watch.Publish();
 
         // Who shares a queue changes with registrations, not with time; a few seconds' delay of a warning is no loss.
@@ -121,6 +126,7 @@ internal sealed class EvaluationLoop(
         finally
         {
             configuration.Changed -= TickSoon;
+            recorder?.Flush(clock.Now);
         }
     }
 
@@ -130,16 +136,21 @@ internal sealed class EvaluationLoop(
         if (workload.Problem is not null)
         {
             // Whoever asks is told why. KEDA and the HPA forget meanwhile, as in an outage.
-            workload.Evaluation?.State.Interrupt();
+            if (workload.Evaluation is { } interrupted)
+            {
+                interrupted.State.Interrupt();
+                recorder?.Interrupted(interrupted, now);
+            }
+
             return;
         }
 
         var policy = workload.Policy;
-        var evaluation = workload.Evaluation ??= Begin(workload, now);
+        var evaluation = workload.Evaluation ??= Begin(workload, snapshot.Fleet.History, now);
         evaluation.Fleet.Follow(workload.Fleet, policy, now, _matching);
         if (workload.Connection is not { } connection || evaluation.Queues is null)
         {
-            var alone = Step(evaluation, default, policy, now);
+            var alone = Step(workload, evaluation, default, policy, snapshot.Fleet.History, now);
             Publish(workload, evaluation, alone, evaluation.Fleet.Fault, snapshot, now);
             return;
         }
@@ -152,7 +163,13 @@ internal sealed class EvaluationLoop(
             MatchedByPattern = evaluation.Queues.IsPattern,
             QueueSetVersion = evaluation.Queues.Version,
         };
-        var decision = Step(evaluation, queues, policy, now);
+        if (AwaitsPast(workload, evaluation, snapshot.Fleet.History, now))
+        {
+            Publish(workload, evaluation, new ScalingDecision { Reason = DecisionReason.NotSampled, DecidedAt = now, TroubledQueue = -1 }, connection.Source.Current.Fault, snapshot, now);
+            return;
+        }
+
+        var decision = Step(workload, evaluation, queues, policy, snapshot.Fleet.History, now);
         var troubled = decision.IsDecided ? null : evaluation.Queues.NameAt(Math.Max(0, decision.TroubledQueue), readings);
         var newest = connection.Source.Current;
         var fault = (troubled is { } queue ? newest.FaultOf(queue) : null) ?? newest.Fault ?? (evaluation.Queues is { IsPattern: true, Slots.Length: 0 } ? newest.ListFault : null);
@@ -160,9 +177,10 @@ internal sealed class EvaluationLoop(
         _watch.Note(workload, queues, in decision, readings);
     }
 
-    private static ScalingDecision Step(WorkloadEvaluation evaluation, WorkloadSnapshot queues, ScalingPolicy policy, DateTimeOffset now) => DecisionFold.Step(
-        evaluation.State,
-        new WorkloadSnapshot
+    private ScalingDecision Step(Workload workload, WorkloadEvaluation evaluation, WorkloadSnapshot queues, ScalingPolicy policy, HistorySource? history, DateTimeOffset now)
+    {
+        var coldStart = evaluation.State.History.ColdStarts.InForce(policy);
+        var snapshot = new WorkloadSnapshot
         {
             Queues = queues.Queues,
             MatchedByPattern = queues.MatchedByPattern,
@@ -173,9 +191,48 @@ internal sealed class EvaluationLoop(
             Latency = evaluation.Fleet.Latency,
             Query = evaluation.Fleet.Query,
             Replicas = evaluation.Fleet.Replicas,
-        },
-        policy,
-        now);
+            ScheduledReplicas = evaluation.Schedule.Replicas(policy, coldStart, now),
+            Seasonal = queues.HasQueues ? evaluation.Seasonal.Read(history, policy, coldStart, now) : default,
+        };
+        recorder?.BeforeStep(workload, evaluation, policy, now);
+        ScalingDecision decision;
+        try
+        {
+            decision = DecisionFold.Step(evaluation.State, snapshot, policy, now);
+        }
+        catch
+        {
+            // What it threw at is worth most of all.
+            recorder?.AfterStep(evaluation, snapshot, policy, now, decision: null);
+            throw;
+        }
+
+        recorder?.AfterStep(evaluation, snapshot, policy, now, decision);
+        return decision;
+    }
+
+    /// <summary>Whether a new workload still waits for what is remembered of it; what there is it takes in when that ends.</summary>
+    private bool AwaitsPast(Workload workload, WorkloadEvaluation evaluation, HistorySource? history, DateTimeOffset now)
+    {
+        if (evaluation.Past is not { } past)
+        {
+            return false;
+        }
+
+        if (!past.IsOver(history, now, out var table))
+        {
+            return true;
+        }
+
+        evaluation.Past = null;
+        if (table?.Find(OwnerOf(workload), IsAskedAbout) is { } known)
+        {
+            evaluation.State.History.Fill(known);
+        }
+
+        Shelve(workload, now);
+        return false;
+    }
 
     private void Publish(Workload workload, WorkloadEvaluation evaluation, in ScalingDecision decision, SourceFault? fault, ConfigurationSnapshot snapshot, DateTimeOffset now)
     {
@@ -183,18 +240,27 @@ internal sealed class EvaluationLoop(
         LogChange(workload, evaluation, decision, now);
     }
 
-    private WorkloadEvaluation Begin(Workload workload, DateTimeOffset now)
+    private WorkloadEvaluation Begin(Workload workload, HistorySource? history, DateTimeOffset now)
     {
         var fleet = new FleetBinding(workload.Trigger);
+        var seasonal = new SeasonalBinding(OwnerOf(workload), IsAskedAbout);
         logger.WorkloadRegistered(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId, workload.ConnectionNames);
         if (KeyOf(workload) is not { } key)
         {
-            return new WorkloadEvaluation(null, new WorkloadState(), null, fleet);
+            return new WorkloadEvaluation(null, new WorkloadState(), null, fleet, seasonal);
         }
 
-        var state = new WorkloadState(_histories.Take(key));
+        var known = _histories.Take(key);
+        var state = new WorkloadState(known);
+        var queues = new QueueBinding(workload.Trigger.Queues!, workload.Trigger.Vhost, workload.Connection!.Source);
+        if (known is null && history is not null)
+        {
+            // Not on the shelf yet: who else is about these queues should not take nothing for something.
+            return new WorkloadEvaluation(key, state, queues, fleet, seasonal) { Past = new PastWait(history, now) };
+        }
+
         _histories.Put(key, state.History, now);
-        return new WorkloadEvaluation(key, state, new QueueBinding(workload.Trigger.Queues!, workload.Trigger.Vhost, workload.Connection!.Source), fleet);
+        return new WorkloadEvaluation(key, state, queues, fleet, seasonal);
     }
 
     private void FollowShadows(ConfigurationSnapshot snapshot, DateTimeOffset now)
@@ -229,7 +295,7 @@ internal sealed class EvaluationLoop(
 
     private void Shelve(Workload workload, DateTimeOffset now)
     {
-        if (workload.Evaluation is { } evaluation)
+        if (workload.Evaluation is { Past: null } evaluation)
         {
             // Of the policy and the connection that it has now.
             evaluation.Key = KeyOf(workload) ?? evaluation.Key;
@@ -332,6 +398,10 @@ internal sealed class EvaluationLoop(
             logger.WorkloadReasonChanged(key.Namespace, key.Name, key.TriggerId, before?.Code() ?? "none", decision.Reason.Code(), decision.Value);
         }
     }
+
+    private bool IsAskedAbout(SeriesOwner owner) => registry.Has(new WorkloadKey(owner.Namespace, owner.ScaledObject, owner.Trigger));
+
+    private static SeriesOwner OwnerOf(Workload workload) => new(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId);
 
     private static HistoryKey? KeyOf(Workload workload) => workload is { Connection: { } connection, Trigger.Queues: { } queues }
         ? new(connection.Name, workload.Trigger.Vhost, queues.Canonical, workload.Policy.Concurrency)

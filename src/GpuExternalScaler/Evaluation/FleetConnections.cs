@@ -43,11 +43,24 @@ internal sealed class FleetConnections
             before?._modelServers,
             (one, other) => one.IsSameConnectionAs(other) && IsSamePrometheus(one.Connection.Prometheus, before),
             servers => sources.Open(servers.Connection, Through(servers.Connection.Prometheus)));
+
+        var history = Through(options.HistoryPrometheus);
+        History = history is null ? null
+            : ReferenceEquals(before?.History?.Client, history) ? before!.History
+            : sources.OpenHistory(history);
     }
+
+    /// <summary>Where the past is looked up; null for nowhere.</summary>
+    public HistorySource? History { get; }
 
     /// <summary>All of them.</summary>
     public IEnumerable<ISource> All =>
-        [.. Prometheus.Select(static named => named.Source), .. Gpus.Select(static named => named.Source), .. ModelServers.Select(static named => named.Source)];
+    [
+        .. Prometheus.Select(static named => named.Source),
+        .. Gpus.Select(static named => named.Source),
+        .. ModelServers.Select(static named => named.Source),
+        .. History is null ? (ISource[])[] : [History],
+    ];
 
     /// <summary>The Prometheus connections.</summary>
     public IEnumerable<(string Name, PrometheusSource Source)> Prometheus => _prometheus.Select(static pair => (pair.Key, pair.Value.Source));

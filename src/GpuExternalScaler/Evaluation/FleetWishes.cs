@@ -3,7 +3,7 @@ using GpuExternalScaler.Sources.Prometheus;
 
 namespace GpuExternalScaler.Evaluation;
 
-/// <summary>Tells each Prometheus what workloads want of it: their own queries, and whether anybody looks at replicas.</summary>
+/// <summary>Tells each Prometheus what workloads want of it: their own queries, and whether anybody looks at replicas or at the weeks before.</summary>
 internal static class FleetWishes
 {
     /// <summary>Collects what all workloads want.</summary>
@@ -11,8 +11,15 @@ internal static class FleetWishes
     {
         var queries = connections.Prometheus.ToDictionary(static named => named.Source, static _ => new HashSet<string>(StringComparer.Ordinal));
         var replicas = new HashSet<PrometheusSource>();
+        var longest = TimeSpan.MinValue;
         foreach (var workload in workloads)
         {
+            if (workload.Connection is not null && SeasonalBinding.IsFor(workload.Policy))
+            {
+                var coldStart = workload.Policy.MeasuresColdStart ? 3 * workload.Policy.ColdStart : workload.Policy.ColdStart;
+                longest = coldStart > longest ? coldStart : longest;
+            }
+
             if (workload.Fleet is not { } sources)
             {
                 continue;
@@ -27,6 +34,12 @@ internal static class FleetWishes
             {
                 wanted.UnionWith(TextsOf(workload.Policy));
             }
+        }
+
+        if (connections.History is { } history)
+        {
+            history.ColdStart = longest;
+            history.WantsSeasonal = longest >= TimeSpan.Zero;
         }
 
         foreach (var (source, wanted) in queries)

@@ -14,12 +14,12 @@ internal sealed class HistoryShelf(int capacity)
 
     /// <summary>
     /// A copy of what is known of the queues, in other slots if need be, which is less: a history belongs to one workload at
-    /// a time.
+    /// a time. Null for nothing.
     /// </summary>
-    public QueueHistory Take(HistoryKey key) =>
+    public QueueHistory? Take(HistoryKey key) =>
         (_shelf.TryGetValue(key, out var kept) || (_newest.TryGetValue(AnySlots(key), out var other) && _shelf.TryGetValue(other, out kept)))
             ? kept.History.Clone()
-            : new QueueHistory();
+            : null;
 
     /// <summary>Remembers a living workload's history, or that of one that is being forgotten.</summary>
     public void Put(HistoryKey key, QueueHistory history, DateTimeOffset now)

@@ -15,6 +15,9 @@ internal sealed class SourceFactory(MonotonicClock clock, Action<SweepOutcome> o
     /// <summary>The same of a Prometheus.</summary>
     public PrometheusSource Open(PrometheusConnectionOptions connection) => new(connection, clock, onFleetSweep);
 
+    /// <summary>The same of this program's own past, read through a Prometheus.</summary>
+    public HistorySource OpenHistory(PrometheusClient through) => new(through, clock, onFleetSweep);
+
     /// <summary>The same of accelerator exporters, read through a Prometheus where one is given.</summary>
     public GpuSource Open(GpuConnectionOptions connection, PrometheusClient? through) => new(connection, clock, through, onFleetSweep);
 

@@ -1,3 +1,4 @@
+using GpuExternalScaler.Recording;
 using GpuExternalScaler.Scaling.Deciding;
 using GpuExternalScaler.Sources;
 using GpuExternalScaler.Sources.RabbitMq;
@@ -5,7 +6,7 @@ using GpuExternalScaler.Sources.RabbitMq;
 namespace GpuExternalScaler.Evaluation;
 
 /// <summary>What the evaluation loop keeps for a workload.</summary>
-internal sealed class WorkloadEvaluation(HistoryKey? key, WorkloadState state, QueueBinding? queues, FleetBinding fleet)
+internal sealed class WorkloadEvaluation(HistoryKey? key, WorkloadState state, QueueBinding? queues, FleetBinding fleet, SeasonalBinding seasonal)
 {
     private QueueBinding? _next;
 
@@ -20,6 +21,18 @@ internal sealed class WorkloadEvaluation(HistoryKey? key, WorkloadState state, Q
 
     /// <summary>Its pods, servers and queries.</summary>
     public FleetBinding Fleet { get; } = fleet;
+
+    /// <summary>Where its steps are recorded; the recorder's business.</summary>
+    public Recorded? Recorded { get; set; }
+
+    /// <summary>Its replicas by the clock.</summary>
+    public ScheduleBinding Schedule { get; } = new();
+
+    /// <summary>What it had to do in the weeks before.</summary>
+    public SeasonalBinding Seasonal { get; } = seasonal;
+
+    /// <summary>Its wait for what is remembered elsewhere; null once that is over.</summary>
+    public PastWait? Past { get; set; }
 
     /// <summary>Decisions made so far.</summary>
     public long Decisions { get; set; }

@@ -69,6 +69,9 @@ internal sealed class WorkloadRegistry(CurrentConfiguration configuration, Monot
     /// <summary>The trigger's workload; null if nobody registered it.</summary>
     public Workload? Find(TriggerMetadata trigger) => _workloads.GetValueOrDefault(WorkloadKey.Of(trigger));
 
+    /// <summary>Whether there is a workload of a key.</summary>
+    public bool Has(WorkloadKey key) => _workloads.ContainsKey(key);
+
     /// <summary>The trigger's workload with a stream counted on it; null at the limit.</summary>
     public Workload? OpenStream(TriggerMetadata trigger, IPAddress? caller = null)
     {

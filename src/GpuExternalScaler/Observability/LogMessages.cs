@@ -109,4 +109,16 @@ internal static partial class LogMessages
 
     [LoggerMessage(55, LogLevel.Warning, "TLS on the gRPC port: a client at {Address} was refused ({Reason}): {Explanation}")]
     public static partial void TlsRefused(this ILogger logger, string address, string reason, string explanation);
+
+    [LoggerMessage(60, LogLevel.Information, "Decisions are recorded to {File}, at most {Limit} bytes")]
+    public static partial void RecordingBegins(this ILogger logger, string file, long limit);
+
+    [LoggerMessage(61, LogLevel.Warning, "Recording decisions to {File} has stopped: {Why}. Decisions go on, and it begins anew when it can")]
+    public static partial void RecordingStopped(this ILogger logger, string file, string why);
+
+    [LoggerMessage(62, LogLevel.Debug, "The recording was full and is {Older} now; a new one begins")]
+    public static partial void RecordingRotated(this ILogger logger, string older);
+
+    [LoggerMessage(63, LogLevel.Error, "Recording decisions failed")]
+    public static partial void RecordingFailed(this ILogger logger, Exception exception);
 }

@@ -123,6 +123,8 @@ internal sealed class ScalerMetrics : IDisposable
         FleetSource.Gpu => "gpu",
         FleetSource.ModelServers => "model_servers",
         FleetSource.Replicas => "replicas",
+        FleetSource.Past => "past",
+        FleetSource.Seasonal => "seasonal",
         _ => "queries",
     };
 

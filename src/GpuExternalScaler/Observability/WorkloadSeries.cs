@@ -2,10 +2,12 @@ using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Evaluation;
 using GpuExternalScaler.Observability.Exposition;
 using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Scaling.Forecasting;
 using GpuExternalScaler.Scaling.Readings;
 using GpuExternalScaler.Sources;
 using GpuExternalScaler.Sources.Gpu;
 using GpuExternalScaler.Sources.ModelServers;
+using GpuExternalScaler.Sources.Prometheus;
 
 namespace GpuExternalScaler.Observability;
 
@@ -27,6 +29,8 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
     private static readonly MetricFamily FleetSourceAge = MetricFamily.Gauge("gpu_scaler_fleet_source_age_seconds", "Time since such a sweep last succeeded.", "seconds");
     private static readonly MetricFamily FleetSourceRows = MetricFamily.Gauge("gpu_scaler_fleet_source_rows", "Accelerators, or pods of model servers, that it found.");
 
+    private static readonly MetricFamily Forecasting = MetricFamily.Gauge("gpu_scaler_workload_forecaster", "1 for whose forecast is used; no sample while nothing is forecast.");
+
     private static readonly MetricFamily Reason = MetricFamily.Gauge("gpu_scaler_workload_reason", "1 for the reason of the newest decision.");
 
     // Families outside, workloads inside: a family's samples must stay together.
@@ -47,9 +51,24 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
         (MetricFamily.Gauge("gpu_scaler_workload_messages_unacked", "Messages unacknowledged, likewise."), static (in d, _) => Known(in d, QueueGauges.Unacked, d.Unacked)),
         (MetricFamily.Gauge("gpu_scaler_workload_consumers", "Consumers, likewise."), static (in d, _) => Known(in d, QueueGauges.Consumers, d.Consumers)),
         (MetricFamily.Gauge("gpu_scaler_workload_saturation_ratio", "Busy slots divided by slots.", "ratio"), static (in d, _) => Known(in d, QueueGauges.Unacked | QueueGauges.Consumers, d.Saturation)),
-        (MetricFamily.Gauge("gpu_scaler_workload_arrivals_per_second", "Messages arriving; no sample when not known."), static (in d, _) => d.ArrivalsPerSecond),
+        (MetricFamily.Gauge(OwnSeries.Arrivals, "Messages arriving; no sample when not known."), static (in d, _) => d.ArrivalsPerSecond),
         (MetricFamily.Gauge("gpu_scaler_workload_completions_per_second", "Messages done; no sample when not known."), static (in d, _) => d.CompletionsPerSecond),
         (MetricFamily.Gauge("gpu_scaler_workload_service_time_seconds", "Work in one message; no sample when not known.", "seconds"), static (in d, _) => d.ServiceTimeSeconds),
+        (MetricFamily.Gauge(OwnSeries.MeasuredServiceTime, "The same where it was measured; read again after a restart.", "seconds"), static (in d, _) => d.ServiceTimeSource == ServiceTimeSource.Measured ? d.ServiceTimeSeconds : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_cold_start_seconds", "Time from asking for a replica to its first message that is reckoned with.", "seconds"), static (in d, _) => OfQueues(in d, d.ColdStart.TotalSeconds)),
+        (MetricFamily.Gauge(OwnSeries.MeasuredColdStart, "The same as it was measured (P90 of the newest watches); read again after a restart.", "seconds"), static (in d, _) => d.Forecast.MeasuredColdStartSeconds > 0 ? d.Forecast.MeasuredColdStartSeconds : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_cold_start_watches", "Watches behind that measure."), static (in d, _) => d.Forecast.ColdStartWatches > 0 ? d.Forecast.ColdStartWatches : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_reactive_replicas", "Replicas asked for by its queues without any forecast."), static (in d, _) => OfQueues(in d, d.Forecast.ReactiveReplicas)),
+        (MetricFamily.Gauge("gpu_scaler_workload_forecast_arrivals_per_second", "Messages arriving at the end of the cold start that are not exceeded with the policy's probability; no sample while nothing is forecast."), static (in d, _) => OfForecast(in d, d.Forecast.ArrivalsPerSecond)),
+        (MetricFamily.Gauge("gpu_scaler_workload_forecast_replicas", "Replicas asked for by offered load and backlog then."), static (in d, _) => OfForecast(in d, d.Forecast.Replicas)),
+        (MetricFamily.Gauge("gpu_scaler_workload_forecast_coverage_ratio", "Share of the time in which what arrived stayed at or under what had been forecast.", "ratio"), static (in d, _) => d.Forecast.Scored > 0 ? d.Forecast.Coverage : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_forecasts_scored", "Forecasts that have been held against what came."), static (in d, _) => d.Forecast.Scored > 0 ? d.Forecast.Scored : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_pending_replicas", "Replicas asked for that are not there yet and are counted on."), static (in d, _) => OfQueues(in d, d.Forecast.PendingReplicas)),
+        (MetricFamily.Gauge("gpu_scaler_workload_without_capacity", "1 if more was asked for than came within three cold starts and no maximum is known to be the cause, else 0."), static (in d, _) => d.Forecast.IsWithoutCapacity ? 1 : 0),
+        (MetricFamily.Gauge("gpu_scaler_workload_scheduled_replicas", "Replicas its schedule demands; no sample while it demands none."), static (in d, _) => d.Forecast.ScheduledReplicas > 0 ? d.Forecast.ScheduledReplicas : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_warm_replicas", "Spare replicas in the answer; no sample for none."), static (in d, _) => d.Forecast.WarmReplicas > 0 ? d.Forecast.WarmReplicas : null),
+        (MetricFamily.Gauge("gpu_scaler_workload_ledger_replica_seconds", "Time of replicas that forecasts have cost so far, in a model of the HPA and the cold start; below zero: saved. Begins anew at a start.", "seconds"), static (in d, _) => OfLedger(in d, d.Forecast.ReplicaSecondsAdded)),
+        (MetricFamily.Gauge("gpu_scaler_workload_ledger_wait_avoided_seconds", "Time of waiting, added up over messages, that they have avoided there.", "seconds"), static (in d, _) => OfLedger(in d, d.Forecast.WaitSecondsAvoided)),
         (MetricFamily.Gauge("gpu_scaler_workload_replicas", "Replicas there are, as far as known: of kube-state-metrics, pods seen, or consumers; for workloads with signals besides queues."), static (in d, _) => d.Fleet.ExistingSource == ReplicaSource.Unknown ? null : d.Fleet.Existing),
         (MetricFamily.Gauge("gpu_scaler_workload_replicas_maximum", "Most replicas its ScaledObject allows; no sample when not known."), static (in d, _) => d.Fleet.Maximum > 0 ? d.Fleet.Maximum : null),
         (MetricFamily.Gauge("gpu_scaler_workload_vram_replicas", "Replicas asked for by VRAM headroom; no sample while VRAM does not count."), static (in d, _) => d.Fleet.Vram == VramStanding.Counts ? d.Fleet.VramReplicas : null),
@@ -126,6 +145,15 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
             }
         }
 
+        writer.Begin(Forecasting);
+        foreach (var (workload, decision) in answers)
+        {
+            if (decision.Decision.Forecast.Forecaster is not Forecaster.None and var forecaster)
+            {
+                writer.Sample(1, workload.Labels, ForecasterLabels[(int)forecaster]);
+            }
+        }
+
         writer.Begin(Reason);
         foreach (var (workload, decision) in published)
         {
@@ -135,6 +163,9 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
 
     private static readonly LabelSet[] ReasonLabels =
         [.. DecisionReasons.All.Select(static reason => LabelSet.Of(new MetricLabel("reason", reason.Code())))];
+
+    private static readonly LabelSet[] ForecasterLabels =
+        [.. Enum.GetValues<Forecaster>().Select(static forecaster => LabelSet.Of(new MetricLabel("forecaster", forecaster.Code())))];
 
     private static void Write(
         PrometheusTextWriter writer, MetricFamily family, Figure value, List<(Workload Workload, PublishedDecision Decision)> published, DateTimeOffset now)
@@ -229,6 +260,11 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
 
     // Of one reading, which the next sweep may replace meanwhile.
     private readonly record struct FleetRow(MetricLabel Connection, MetricLabel Source, bool HasSwept, DateTimeOffset SweptAt, SourceFault? Fault, int Rows);
+
+    private static double? OfForecast(in ScalingDecision decision, double value) => decision.Forecast.Forecaster == Forecaster.None ? null : value;
+
+    // Where nothing was ever forecast there is no account of it.
+    private static double? OfLedger(in ScalingDecision decision, double value) => decision.Forecast.Scored > 0 || value != 0 ? value : null;
 
     private delegate double? Figure(in ScalingDecision decision, DateTimeOffset now);
 }

@@ -141,7 +141,7 @@ internal sealed record TriggerMetadata
             }
             else
             {
-                problems.Add($"{key.Name} must be {key.Allowed}");
+                problems.Add($"{key.Name} {key.Problem(text)}");
             }
         }
 

@@ -256,7 +256,7 @@ public class ConfigurationFileTests
     [InlineData("workloads: { genai/*: { rabbitmq: main } }", 1, 25, "workloads.genai/*.rabbitmq: belongs to the trigger: *")]
     [InlineData("workloads: { genai/filter: { queueRegex: main } }", 1, 28, "workloads.genai/filter.rabbitmq: no RabbitMQ connection is configured")]
     [InlineData("workloads: { genai/filter: { vhost: genai } }", 1, 28, "workloads.genai/filter.queue: give queue (a name, *")]
-    [InlineData("workloads: { genai/*: { warmReplicas: 2 } }", 1, 25, "workloads.genai/*.warmReplicas: unknown key; *")]
+    [InlineData("workloads: { genai/*: { poolPriority: 2 } }", 1, 25, "workloads.genai/*.poolPriority: unknown key; *")]
     [InlineData("workloads: { genai/*: { coldstrat: 2s } }", 1, 25, "workloads.genai/*.coldstrat: unknown key; did you mean coldStart?")]
     [InlineData("workloads: { genai/*: { coldStart: [2s] } }", 1, 36, "workloads.genai/*.coldStart: must be a single value")]
     [InlineData("workloads: { genai/*: 2s }", 1, 23, "workloads.genai/*: must be a section of keys")]

@@ -61,7 +61,13 @@ public class PolicyRulesTests
             "latencyObjective none (built-in)",
             "query  (built-in)",
             "hpaTolerance 0.1 (built-in)",
-            "maxReplicas not known (built-in)");
+            "maxReplicas not known (built-in)",
+            "waitObjective none (built-in)",
+            "forecast auto (built-in)",
+            "forecastQuantile 0.9 (built-in)",
+            "warmReplicas 0 (built-in)",
+            "schedule none (built-in)",
+            "timeZone UTC (built-in)");
     }
 
     [Theory]

@@ -222,6 +222,12 @@ public sealed class ShowConfigTests : IDisposable
               query: ""                                              # built-in
               hpaTolerance: 0.1                                      # built-in
               maxReplicas: not known                                 # built-in
+              waitObjective: none                                    # built-in
+              forecast: auto                                         # built-in
+              forecastQuantile: 0.9                                  # built-in
+              warmReplicas: 0                                        # built-in
+              schedule: none                                         # built-in
+              timeZone: UTC                                          # built-in
 
             """);
     }

@@ -19,6 +19,11 @@ public class TriggerMetadataTests
     [InlineData("modelServer=vllm", "modelServerFromEnv= vllm ")]
     [InlineData("modelServer=vllm", "modelServer=vllm;target=filter")] // the default written out
     [InlineData("modelServer=vllm;modelMemory=1Gi", "modelServer=vllm;modelMemory=1024Mi")]
+    [InlineData("queue=a;coldStart=auto", "queue=a;coldStart=auto 1m")]
+    [InlineData("queue=a;waitObjective=99% within 5s", "queue=a;waitObjective=99.0 %within 5000")]
+    [InlineData("queue=a;schedule=0 8 * * 1-5 / 10h: 4", "queue=a;schedule=\n0  8 * * 1-5/600m :4.0\n\n")]
+    [InlineData("queue=a;schedule=0 8 * * MON / 10h: 4", "queue=a;schedule=0 8 * * mon / 10h: 4")]
+    [InlineData("queue=a;timeZone=Europe/Berlin", "queue=a;timeZone=europe/berlin")]
     [InlineData("query=up", "query= up\n")]
     [InlineData("modelServer=vllm", "modelServer=vllm;gpu=;podRegex=")]
     public void Same_meaning_is_the_same_workload(string one, string other)
@@ -45,6 +50,8 @@ public class TriggerMetadataTests
     [InlineData("query=up", "query=sum(up)")]
     [InlineData("query=up;gpu=ab;target=c", "query=up;gpu=a;target=bc")]
     [InlineData("queue=a;latencyQuery=up", "queue=a;query=up")]
+    [InlineData("queue=a;coldStart=60s", "queue=a;coldStart=auto")]
+    [InlineData("queue=a;coldStart=auto", "queue=a;coldStart=auto 30s")]
     public void Another_meaning_is_another_workload(string one, string other) // K8
     {
         Parse(one)!.TriggerId.Should().NotBe(Parse(other)!.TriggerId);
@@ -109,6 +116,45 @@ public class TriggerMetadataTests
     [InlineData("queue=a;latencyQuery=s3cret\0", "latencyQuery")]
     [InlineData("queue=a;hpaTolerance=1.5", "hpaTolerance")]
     [InlineData("queue=a;maxReplicas=0", "maxReplicas must be a whole number from 1 to 1000000")]
+    [InlineData("queue=a;coldStart=auto s3cret", "coldStart must be a duration such as 90s or 1m30s, from 0s to 24h; or auto, or auto and a duration from 1s, such as auto 30s")]
+    [InlineData("queue=a;coldStart=auto 0s", "coldStart must")]
+    [InlineData("queue=a;coldStart=auto 25h", "coldStart must")]
+    [InlineData("queue=a;waitObjective=5s", "waitObjective must begin with a share of the messages in percent, such as 99% within 5s")]
+    [InlineData("queue=a;waitObjective=100% within 5s", "waitObjective must begin with a share above 0% and below 100%")]
+    [InlineData("queue=a;waitObjective=0% within 5s", "above 0%")]
+    [InlineData("queue=a;waitObjective=-5% within 5s", "above 0%")]
+    [InlineData("queue=a;waitObjective=99.99999999% within 5s", "at most 6 decimals")]
+    [InlineData("queue=a;waitObjective=s3cret% within 5s", "above 0%")]
+    [InlineData("queue=a;waitObjective=99% s3cret 5s", "waitObjective must say within which time, such as 99% within 5s")]
+    [InlineData("queue=a;waitObjective=99% within s3cret", "waitObjective must end with a duration such as 500ms or 5s, from 1ms to 24h")]
+    [InlineData("queue=a;waitObjective=99% within 0s", "waitObjective must end with a duration")]
+    [InlineData("queue=a;waitObjective=99% within 25h", "waitObjective must end with a duration")]
+    [InlineData("queue=a;waitObjective=99% within 5s or s3cret", "waitObjective must end with a duration")]
+    [InlineData("queue=a;forecast=always", "forecast must be one of auto, off, trend, seasonal")]
+    [InlineData("queue=a;forecastQuantile=0.4", "forecastQuantile must be a number from 0.5 to 0.999")]
+    [InlineData("queue=a;forecastQuantile=1", "forecastQuantile")]
+    [InlineData("queue=a;forecastQuantile=NaN", "forecastQuantile")]
+    [InlineData("queue=a;warmReplicas=-1", "warmReplicas must be a whole number from 0 to 10000")]
+    [InlineData("queue=a;warmReplicas=10001", "warmReplicas")]
+    [InlineData("queue=a;warmReplicas=1.5", "warmReplicas")]
+    [InlineData("queue=a;timeZone=Europe/S3cret", "timeZone must be an IANA time zone that the scaler's machine has data of, such as UTC or Europe/Berlin")]
+    [InlineData("queue=a;timeZone=+02:00", "timeZone must be the IANA name of a time zone, such as Europe/Berlin: neither an offset nor the name that Windows has for it")]
+    [InlineData("queue=a;timeZone=W. Europe Standard Time", "neither an offset nor the name that Windows has for it")]
+    [InlineData("queue=a;timeZone=../../../etc/passwd", "timeZone must be the IANA name")]
+    [InlineData("queue=a;schedule=s3cret", "schedule must be five fields of cron, a slash, a duration, a colon and a number of replicas, such as 0 8 * * 1-5 / 10h: 4")]
+    [InlineData("queue=a;schedule=0 8 * * 1-5 / 10h: 4\ns3cret", "schedule has a mistake in its window 2: it must be five fields of cron")]
+    [InlineData("queue=a;schedule=0 0 8 * * 1-5 / 10h: 4", "schedule must have five fields of cron before the slash (minute, hour, day of the month, month, day of the week); it has 6")]
+    [InlineData("queue=a;schedule=@daily / 10h: 4", "it has 1")]
+    [InlineData("queue=a;schedule=0 s3cret * * 1-5 / 10h: 4", "schedule must have before the slash what cron allows; the field that is wrong is the hour")]
+    [InlineData("queue=a;schedule=60 8 * * 1-5 / 10h: 4", "the field that is wrong is the minute")]
+    [InlineData("queue=a;schedule=0 8 * * 1-8 / 10h: 4", "the field that is wrong is the day of the week")]
+    [InlineData("queue=a;schedule=H 8 * * * / 10h: 4", "the field that is wrong is the minute")]
+    [InlineData("queue=a;schedule=0 8 30 2 * / 10h: 4", "schedule must name a moment that comes: no month has such a day")]
+    [InlineData("queue=a;schedule=0 8 * * * / s3cret: 4", "schedule must have a duration such as 10h or 1h30m between slash and colon, from 1m to 8784h")]
+    [InlineData("queue=a;schedule=0 8 * * * / 30s: 4", "schedule must have a duration")]
+    [InlineData("queue=a;schedule=0 8 * * * / 10h: s3cret", "schedule must have a whole number of replicas after the colon, from 1 to 1000000")]
+    [InlineData("queue=a;schedule=0 8 * * * / 10h: 0", "schedule must have a whole number")]
+    [InlineData("queue=a;schedule=0 8 * * * / 10h: 1.5", "schedule must have a whole number")]
     public void A_mistake_is_refused_by_key_and_without_its_value(string metadata, string key)
     {
         TriggerMetadata.Parse("genai", "filter", Pairs(metadata), out var errors).Should().BeNull();
@@ -180,7 +226,7 @@ public class TriggerMetadataTests
     [Fact]
     public void Policy_keys_reach_the_policy()
     {
-        var trigger = Parse("queue=a;saturationThreshold=0.6;share=0.5;concurrency=4;consumersPerReplica=2;serviceTime=2s;coldStart=2m;drainTime=30s;activationThreshold=5;holdFor=1h;holdAfterRecovery=10m;missingQueue=zero;mode=job;vramThreshold=0.85;vramAggregate=max;modelMemory=40Gi;gpusPerReplica=2;kvCacheThreshold=0.7;latencyQuery= max(x) ;latencyObjective=2s;query=sum(y);hpaTolerance=0.2;maxReplicas=20")!.Policy;
+        var trigger = Parse("queue=a;saturationThreshold=0.6;share=0.5;concurrency=4;consumersPerReplica=2;serviceTime=2s;coldStart=2m;drainTime=30s;activationThreshold=5;holdFor=1h;holdAfterRecovery=10m;missingQueue=zero;mode=job;vramThreshold=0.85;vramAggregate=max;modelMemory=40Gi;gpusPerReplica=2;kvCacheThreshold=0.7;latencyQuery= max(x) ;latencyObjective=2s;query=sum(y);hpaTolerance=0.2;maxReplicas=20;waitObjective=99.9%within 1500;forecast=trend;forecastQuantile=0.95;warmReplicas=2;schedule=0 8 * * mon-fri/10h:4\n*/15 0 1,3 * * / 24h: 1;timeZone=europe/berlin")!.Policy;
         var policy = PolicyRules.None.Resolve("genai", "filter", trigger).Policy;
 
         policy.Should().Be(new ScalingPolicy
@@ -207,7 +253,34 @@ public class TriggerMetadataTests
             Query = "sum(y)",
             HpaTolerance = 0.2,
             MaxReplicas = 20,
+            WaitObjective = new WaitObjective(0.999, TimeSpan.FromSeconds(1.5)),
+            Forecast = ForecastMode.Trend,
+            ForecastQuantile = 0.95,
+            WarmReplicas = 2,
+            Schedule = "0 8 * * MON-FRI / 10h: 4; */15 0 1,3 * * / 24h: 1",
+            TimeZone = "Europe/Berlin",
         });
+        PolicyKeys.All.Values.Select(static key => key.Show(new ScalingPolicy
+        {
+            ColdStart = TimeSpan.FromSeconds(30),
+            MeasuresColdStart = true,
+            WaitObjective = new WaitObjective(0.999, TimeSpan.FromSeconds(1.5)),
+        })).Should().Contain(["auto 30s", "99.9% within 1500ms"]);
+        PolicyKeys.All[PolicyKeys.ColdStart].Show(new ScalingPolicy { MeasuresColdStart = true }).Should().Be("auto");
+    }
+
+    [Theory]
+    [InlineData("auto", 60, true)]
+    [InlineData("auto 30s", 30, true)]
+    [InlineData("30s", 30, false)]
+    public void A_cold_start_is_given_or_measured(string text, int begin, bool isMeasured)
+    {
+        // A length in an entry is the operator's last word, also on whether it is measured.
+        var file = ConfigurationFile.Parse($"workloads: {{ genai/filter: {{ coldStart: {text} }} }}", out _)!;
+
+        var policy = file.Policies.Resolve("genai", "filter", Parse("queue=a;coldStart=auto 45s")!.Policy).Policy;
+
+        (policy.ColdStart, policy.MeasuresColdStart).Should().Be((TimeSpan.FromSeconds(begin), isMeasured));
     }
 
     [Theory]
