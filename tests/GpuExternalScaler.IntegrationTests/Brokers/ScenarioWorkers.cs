@@ -164,10 +164,16 @@ public sealed class WorkerFleet : IAsyncDisposable
 /// </summary>
 public static class SteadyPublisher
 {
-    public static async Task RunAsync(Func<ConnectionFactory> factory, string queue, double perSecond, TimeSpan duration)
+    public static Task RunAsync(Func<ConnectionFactory> factory, string queue, double perSecond, TimeSpan duration)
+    {
+        var random = new Random(1);
+        return RunAsync(factory, queue, _ => -Math.Log(1 - random.NextDouble()) / perSecond, duration);
+    }
+
+    /// <summary>The same with a distance of its own after each message, in seconds, given when it is published.</summary>
+    public static async Task RunAsync(Func<ConnectionFactory> factory, string queue, Func<double, double> distance, TimeSpan duration)
     {
         var start = TimeProvider.System.GetTimestamp();
-        var random = new Random(1);
         var due = 0.0;
         while (TimeProvider.System.GetElapsedTime(start) < duration)
         {
@@ -183,7 +189,7 @@ public static class SteadyPublisher
                     if (due < elapsed.TotalSeconds)
                     {
                         await channel.BasicPublishAsync("", queue, mandatory: false, new BasicProperties { Persistent = true }, Encoding.UTF8.GetBytes("work"));
-                        due -= Math.Log(1 - random.NextDouble()) / perSecond;
+                        due += distance(due);
                         continue;
                     }
 

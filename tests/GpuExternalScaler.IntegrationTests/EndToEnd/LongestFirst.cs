@@ -12,7 +12,7 @@ public sealed class LongestFirst : ITestCollectionOrderer
 {
     private static readonly string[] Longest =
     [
-        nameof(ScenarioTests4), nameof(ScenarioTests3), nameof(ServiceTimeTests4), nameof(ServiceTimeTests3), nameof(ClusterTests),
+        nameof(ScenarioTests4), nameof(ScenarioTests3), nameof(ServiceTimeTests4), nameof(ServiceTimeTests3), nameof(ColdStartTests), nameof(ClusterTests),
         nameof(Outage4Tests), nameof(Outage3Tests),
     ];
 

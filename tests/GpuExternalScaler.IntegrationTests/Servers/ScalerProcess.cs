@@ -29,7 +29,8 @@ public sealed class ScalerProcess : IAsyncDisposable
     private static readonly TimeSpan RunLimit = TimeSpan.FromSeconds(60);
 
     private readonly TemporaryFolder _folder;
-    private readonly ChildProcess _process;
+    private readonly IReadOnlyDictionary<string, string?>? _environment;
+    private ChildProcess _process;
     private readonly int _grpcPort;
     private readonly int _httpPort;
 
@@ -38,15 +39,17 @@ public sealed class ScalerProcess : IAsyncDisposable
         int grpcPort,
         int httpPort,
         string configuration,
-        IReadOnlyDictionary<string, string?>? environment)
+        IReadOnlyDictionary<string, string?>? environment,
+        IEnumerable<string> more)
     {
         _folder = folder;
         _grpcPort = grpcPort;
         _httpPort = httpPort;
+        _environment = environment;
         ConfigurationFile = folder.Write("scaler.yaml", Fill(configuration));
         Http = new HttpClient { BaseAddress = new Uri($"http://{HttpAddress}"), Timeout = TimeSpan.FromSeconds(10) };
         Grpc = new GrpcGoClient(GrpcAddress);
-        _process = Launch(["serve", "--config", ConfigurationFile], environment, folder.Path);
+        _process = Launch(["serve", "--config", ConfigurationFile, .. more], environment, folder.Path);
     }
 
     public string GrpcAddress => $"127.0.0.1:{_grpcPort}";
@@ -77,15 +80,16 @@ public sealed class ScalerProcess : IAsyncDisposable
     /// <summary>Both outputs, where the logs are.</summary>
     public IEnumerable<string> Log => StandardOutput.Concat(StandardError);
 
-    /// <summary>Starts <c>serve</c> and waits; what the program said is in the exception if it does not get there.</summary>
+    /// <summary>Starts <c>serve</c>, with <paramref name="more"/> arguments, and waits; what the program said is in the exception if it does not get there.</summary>
     public static async Task<ScalerProcess> StartAsync(
         string configuration,
         ScalerState until = ScalerState.Ready,
         IReadOnlyDictionary<string, string?>? environment = null,
-        TimeSpan? limit = null)
+        TimeSpan? limit = null,
+        params IEnumerable<string> more)
     {
         var scaler = new ScalerProcess(
-            new TemporaryFolder("server"), LoopbackPorts.Reserve(), LoopbackPorts.Reserve(), configuration, environment);
+            new TemporaryFolder("server"), LoopbackPorts.Reserve(), LoopbackPorts.Reserve(), configuration, environment, more);
         try
         {
             if (until != ScalerState.Started)
@@ -155,6 +159,15 @@ public sealed class ScalerProcess : IAsyncDisposable
         var start = TimeProvider.System.GetTimestamp();
         _process.Signal(ProcessSignal.Terminate);
         return EndAsync(_process, start, limit ?? RunLimit);
+    }
+
+    /// <summary>SIGTERM, and the same program once more, with the same file at the same addresses.</summary>
+    public async Task RestartAsync(ScalerState until = ScalerState.Live)
+    {
+        await TerminateAsync();
+        await _process.DisposeAsync();
+        _process = Launch(["serve", "--config", ConfigurationFile], _environment, _folder.Path);
+        await WaitForAsync(until);
     }
 
     /// <summary>Waits for the program to exit by itself.</summary>
