@@ -7,6 +7,8 @@ using GpuExternalScaler.Benchmarks;
     ("scale", "reading a RabbitMQ with many queues, beside one request for each [--queues 1200 --seconds 30]", ScaleBenchmark.RunAsync),
     ("many", "evaluation and memory with very many workloads [--workloads 10000 --queues 2000 --seconds 240 --against FOLDER-OF-ANOTHER-BUILD]", ManyWorkloadsBenchmark.RunAsync),
     ("tick", "processor time, allocations and bytes held of the evaluation loop and the page alone [--workloads 10000 --queues 2000 --sweeps 150]", TickBenchmark.RunAsync),
+    ("step", "the decision alone, by BenchmarkDotNet and for thousands of workloads", StepBenchmark.RunAsync),
+    ("recording", "the evaluation loop with and without recording, bytes on disk, and replay [--sweeps 60]", RecordingBenchmark.RunAsync),
     ("freshness", "time from a burst until KEDA can know [--runs 30 --connection 'amqp: { url: {amqp}, username: {user}, passwordFile: {passwordFile} }']", FreshnessBenchmark.RunAsync),
     ("gpu", "reading the exporters of many GPUs, directly and through Prometheus, beside the bytes alone and one query a workload [--exporters 250 --gpus 8 --workloads 1200 --namespaces 4 --sweeps 15]", GpuBenchmark.RunAsync),
     ("vram", "evaluation of many workloads by the memory of their pods [--workloads 1200 --exporters 250 --gpus 8 --sweeps 30]", VramBenchmark.RunAsync),

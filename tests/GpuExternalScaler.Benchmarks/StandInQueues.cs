@@ -32,11 +32,12 @@ internal sealed class StandInQueues : IAsyncDisposable
 
     private readonly WebApplication _app;
     private readonly int _queues;
+    private readonly int? _busy;
     private long _requests;
 
-    private StandInQueues(int queues)
+    private StandInQueues(int queues, int? busy)
     {
-        _queues = queues;
+        (_queues, _busy) = (queues, busy);
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = "stand-in-queues" });
         builder.Configuration.Sources.Clear();
         builder.Logging.ClearProviders();
@@ -53,9 +54,12 @@ internal sealed class StandInQueues : IAsyncDisposable
 
     public static string Name(int queue) => string.Create(CultureInfo.InvariantCulture, $"wfq{queue:0000}");
 
-    public static async Task<StandInQueues> StartAsync(int queues)
+    /// <summary>Starts it.</summary>
+    /// <param name="queues">How many queues.</param>
+    /// <param name="busy">How many of a hundred have other figures at each request, at random; null for all, in a pattern.</param>
+    public static async Task<StandInQueues> StartAsync(int queues, int? busy = null)
     {
-        var started = new StandInQueues(queues);
+        var started = new StandInQueues(queues, busy);
         await started._app.StartAsync();
         return started;
     }
@@ -81,14 +85,14 @@ internal sealed class StandInQueues : IAsyncDisposable
             Begin(page, name, type);
             for (var queue = 0; queue < _queues; queue++)
             {
-                page.Append(CultureInfo.InvariantCulture, $"rabbitmq_detailed_{name}{{vhost=\"/\",queue=\"{Name(queue)}\"}} {value(queue, time)}\n");
+                page.Append(CultureInfo.InvariantCulture, $"rabbitmq_detailed_{name}{{vhost=\"/\",queue=\"{Name(queue)}\"}} {value(queue, TimeOf(queue, time))}\n");
             }
         }
 
         Begin(page, "queue_exchange_messages_published_total", "counter");
         for (var queue = 0; queue < _queues; queue++)
         {
-            page.Append(CultureInfo.InvariantCulture, $"rabbitmq_detailed_queue_exchange_messages_published_total{{vhost=\"/\",queue=\"{Name(queue)}\",exchange=\"\"}} {queue + (time * 5)}\n");
+            page.Append(CultureInfo.InvariantCulture, $"rabbitmq_detailed_queue_exchange_messages_published_total{{vhost=\"/\",queue=\"{Name(queue)}\",exchange=\"\"}} {queue + (TimeOf(queue, time) * 5)}\n");
         }
 
         Begin(page, "queue_info", "gauge");
@@ -101,6 +105,18 @@ internal sealed class StandInQueues : IAsyncDisposable
         page.Append("# TYPE rabbitmq_identity_info untyped\nrabbitmq_identity_info{rabbitmq_node=\"rabbit@stand-in\",rabbitmq_cluster=\"stand-in\",rabbitmq_endpoint=\"detailed\"} 1\n");
         context.Response.ContentType = "text/plain; version=0.0.4";
         return context.Response.WriteAsync(page.ToString(), context.RequestAborted);
+    }
+
+    // What follows a pattern is packed to nothing, which real queues are not. Never falls, for counters depend on it.
+    private long TimeOf(int queue, long time) =>
+        _busy is not { } busy ? time
+        : queue % 100 >= busy ? 0
+        : (4 * time) + (Scattered(queue, time) & 3);
+
+    private static long Scattered(int queue, long time)
+    {
+        var mixed = (ulong)((queue * 7_919L) + (time * 104_729L)) * 0x9E37_79B9_7F4A_7C15;
+        return (long)(mixed >> 40);
     }
 
     private static void Begin(StringBuilder page, string name, string type) =>
