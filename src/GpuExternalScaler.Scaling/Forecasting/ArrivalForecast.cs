@@ -45,10 +45,13 @@ internal sealed class ArrivalForecast
     private const double AboveHighest = 1.1;
 
     // Buckets without a reading that are taken to lie between their neighbours.
-    private const int Bridged = 12;
+    private const int Bridged = 24;
 
     // Neighbouring forecasts are nearly the same; a restart rescores thousands of workloads at once.
     private const int RescoredEvery = 3;
+
+    // Buckets over which a rise is carried on across a restart: a minute.
+    private const int CarriedBuckets = 12;
 
     // No queue takes more in a second; a figure that does is none.
     private const double MostArrivals = 1e12;
@@ -80,6 +83,21 @@ internal sealed class ArrivalForecast
     /// <summary>The newest arrivals held in 1/s, and when they were; null before there are any.</summary>
     public (double ArrivalsPerSecond, DateTimeOffset At)? Newest =>
         _newest < 0 ? null : (_rates![_newest & (Capacity - 1)], new DateTimeOffset(_origin + (_newest * _bucketTicks), TimeSpan.Zero));
+
+    /// <summary>
+    /// The newest arrivals held in 1/s, carried on to a later moment along how they rose in the last minute; null before there are any.
+    /// What fell is not carried on: nobody has seen that it did.
+    /// </summary>
+    public double? CarriedTo(DateTimeOffset at)
+    {
+        if (Newest is not { } newest)
+        {
+            return null;
+        }
+
+        var rise = Math.Max(0, Rise(_newest, CarriedBuckets)) is var perBucket && double.IsNaN(perBucket) ? 0 : perBucket;
+        return Math.Min(newest.ArrivalsPerSecond + (rise * ((at - newest.At).Ticks / (double)_bucketTicks)), MostGrowth * newest.ArrivalsPerSecond);
+    }
 
     /// <summary>Takes in arrivals from before, oldest first, where nothing was seen yet.</summary>
     public void Fill(IReadOnlyList<(DateTimeOffset At, double ArrivalsPerSecond)> past)
@@ -338,9 +356,14 @@ internal sealed class ArrivalForecast
 
     private Line Trend(long origin, int window, double damping)
     {
+        return new Line(1, Rise(origin, window) * damping * _horizon, 0);
+    }
+
+    /// <summary>By how much arrivals rise from bucket to bucket: the later half of a window against the earlier one.</summary>
+    private double Rise(long origin, int window)
+    {
         var half = window / 2;
-        var rise = (Mean(origin, half) - Mean(origin - half, half)) / half;
-        return new Line(1, rise * damping * _horizon, 0);
+        return (Mean(origin, half) - Mean(origin - half, half)) / half;
     }
 
     private Line Growth(long origin, int window)

@@ -136,13 +136,13 @@ public sealed class QueueHistory
     internal ArrivalForecast Forecast { get; private set; } = new();
 
     /// <summary>
-    /// Arrivals in 1/s: measured, or, until the first two readings make a rate, as somebody else remembers them from a minute or two ago;
+    /// Arrivals in 1/s: measured, or, until the first two readings make a rate, as somebody else remembers them from a minute or two ago, carried on;
     /// null when neither.
     /// </summary>
     public double? ArrivalsAt(DateTimeOffset now, ScalingPolicy policy) => ArrivalsPerSecond ?? Remembered(now, policy);
 
     private double? Remembered(DateTimeOffset now, ScalingPolicy policy) =>
-        !_hasRates && Forecast.Newest is { } newest && newest.At <= now && now - newest.At <= 2 * policy.MaximumWindow ? newest.ArrivalsPerSecond : null;
+        !_hasRates && Forecast.Newest is { } newest && newest.At <= now && now - newest.At <= 2 * policy.MaximumWindow ? Forecast.CarriedTo(now) : null;
 
     /// <summary>An independent copy.</summary>
     public QueueHistory Clone()

@@ -142,15 +142,18 @@ public class ForecastTests
         awake.Should().Be(0);
     }
 
-    [Fact]
-    public void Restarted_with_what_is_remembered_it_answers_as_if_it_had_never_stopped()
+    [Theory]
+    [InlineData(0, 900, 1700)] // nothing was missed of a slow ramp
+    [InlineData(15, 100, 1275)] // the newest is from fifteen seconds ago, and a fifth of what comes now has been added since
+    [InlineData(60, 900, 1700)]
+    public void Restarted_with_what_is_remembered_it_answers_as_if_it_had_never_stopped(int missed, double rise, int stop)
     {
-        static double Ramp(double t) => 10 * (t < 1200 ? 1 : 1 + (6 * Math.Min(1, (t - 1200) / 900)));
+        double Ramp(double t) => 10 * (t < 1200 ? 1 : 1 + (3 * Math.Min(1, (t - 1200) / rise)));
         var undisturbed = new Workload { Policy = Minute with { ColdStart = TimeSpan.FromSeconds(180) } };
         List<(DateTimeOffset, double)> seen = [];
-        var before = Run(undisturbed, 1700, Ramp, d =>
+        var before = Run(undisturbed, stop, Ramp, d =>
         {
-            if (d.ArrivalsPerSecond is { } arrivals && d.DecidedAt.Second % 15 == 0)
+            if (d.ArrivalsPerSecond is { } arrivals && d.DecidedAt.Second % 5 == 0 && d.DecidedAt <= Workload.Start.AddSeconds(stop - missed))
             {
                 seen.Add((d.DecidedAt, arrivals));
             }
@@ -164,7 +167,7 @@ public class ForecastTests
         for (var second = 0; second < 60; second += 5)
         {
             undisturbed.State = running;
-            var one = Step(undisturbed, 5, Ramp(1700 + second));
+            var one = Step(undisturbed, 5, Ramp(stop + second));
             undisturbed.State = restarted;
 
             // Its first look is one at a moment at which a fifth fewer are at work than on average.
