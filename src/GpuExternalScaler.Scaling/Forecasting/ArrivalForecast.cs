@@ -67,6 +67,8 @@ internal sealed class ArrivalForecast
     private long _bucketTicks;
     private long _first;
     private long _newest = -1;
+    private long _bridgeFrom;
+    private long _bridgeTo = -1;
     private int _horizon;
     private double _quantile;
     private double _floor;
@@ -156,7 +158,7 @@ internal sealed class ArrivalForecast
         if (Newest is { } newest && newest.At > at)
         {
             // Remembered by a clock that was ahead: it would not let anything in until then.
-            (_newest, _lines, _season) = (-1, null, null);
+            (_newest, _bridgeTo, _lines, _season) = (-1, -1, null, null);
             Array.Fill(_rates!, float.NaN);
             Rescore();
         }
@@ -252,12 +254,17 @@ internal sealed class ArrivalForecast
         }
 
         var gap = bucket - _newest - 1;
+        if (gap >= _horizon && _horizon > 0)
+        {
+            _bridgeFrom = _bridgeTo >= _newest - _horizon ? _bridgeFrom : _newest + 1;
+            _bridgeTo = bucket - 1;
+        }
+
         var last = _rates![_newest & (Capacity - 1)];
         for (var i = Math.Max(_newest + 1, bucket - Capacity + 1); i < bucket; i++)
         {
             // A counter is read every few seconds; of a longer silence nobody knows what came in it.
-            // Nor may a forecast begin on a line that ends in what it is held against.
-            _rates[i & (Capacity - 1)] = gap <= Bridged && (_horizon == 0 || gap < _horizon) ? last + (((float)rate - last) * (i - _newest) / (gap + 1)) : float.NaN;
+            _rates[i & (Capacity - 1)] = gap <= Bridged ? last + (((float)rate - last) * (i - _newest) / (gap + 1)) : float.NaN;
         }
 
         _rates[bucket & (Capacity - 1)] = (float)rate;
@@ -268,7 +275,7 @@ internal sealed class ArrivalForecast
     private void Rebucket(long bucketTicks)
     {
         var old = (Rates: _rates, First: _first, Newest: _newest, Origin: _origin, Ticks: _bucketTicks);
-        (_rates, _issued, _season, _newest, _bucketTicks) = (null, null, null, -1, bucketTicks);
+        (_rates, _issued, _season, _newest, _bridgeTo, _bucketTicks) = (null, null, null, -1, -1, bucketTicks);
         for (var bucket = old.First; bucket <= old.Newest; bucket++)
         {
             var rate = old.Rates![bucket & (Capacity - 1)];
@@ -299,7 +306,9 @@ internal sealed class ArrivalForecast
     {
         double came = _rates![bucket & (Capacity - 1)];
         var origin = bucket - _horizon;
-        if (double.IsNaN(came) || origin < _first)
+
+        // A forecast may not begin on a line that ends in what it is held against.
+        if (double.IsNaN(came) || origin < _first || (origin >= _bridgeFrom && origin <= _bridgeTo && bucket > _bridgeTo))
         {
             return;
         }
