@@ -46,7 +46,9 @@ public abstract class ServiceTimeTests(ServiceTimeTests.Measurements measurement
     {
         var steps = await measurements.Tripled;
 
-        Within(steps, 60, 78, 6).Should().BeEmpty();
+        // Of a dozen at work in a window of 15 s a moment may be off by a little more than a quarter, and none by half.
+        Within(steps, 60, 78, 6).Count.Should().BeLessThanOrEqualTo(4, string.Join(", ", Within(steps, 60, 78, 6)));
+        Within(steps, 60, 78, 6, 0.5).Should().BeEmpty();
         Within(steps, 80 + (3 * 18), 150, 18).Should().BeEmpty();
     }
 
