@@ -1,28 +1,16 @@
 using GpuExternalScaler.IntegrationTests.Brokers;
 using GpuExternalScaler.IntegrationTests.Servers;
-using GpuExternalScaler.Scaling.Deciding;
-using GpuExternalScaler.Scaling.History;
-using GpuExternalScaler.Scaling.Policy;
-using GpuExternalScaler.Sources;
-using GpuExternalScaler.Sources.RabbitMq;
 
 namespace GpuExternalScaler.IntegrationTests.EndToEnd;
 
 /// <summary>
-/// Cold starts of real consumers on a real broker: whoever is asked for appears 20 s later, where the policy says 30 s. What takes
-/// twenty minutes in a cluster without GPUs takes three and a half cold starts here; the long ones are in the tests of the fold.
+/// Cold starts of real consumers on a real broker, as the running server measures them: whoever is asked for appears 20 s later, where
+/// the trigger says 30 s. What takes twenty minutes in a cluster without GPUs takes three and a half cold starts here; the long ones
+/// are in the tests of the fold.
 /// </summary>
-public sealed class ColdStartTests(ColdStartTests.SideBySide fleets) : IClassFixture<ColdStartTests.SideBySide>
+public abstract class ColdStartTests(ColdStartTests.SideBySide fleets)
 {
     private static readonly TimeSpan Truth = TimeSpan.FromSeconds(20);
-
-    // Service times stay unknown, as nothing is ever acknowledged: then as many are asked for as there are messages.
-    private static readonly ScalingPolicy Policy = ScalingPolicy.Default with
-    {
-        ColdStart = TimeSpan.FromSeconds(30),
-        MeasuresColdStart = true,
-        SaturationThreshold = 1,
-    };
 
     [Fact]
     public Task After_five_watches_it_is_within_a_fifth_of_the_truth_and_a_maximum_does_not_move_it() => fleets.AtMaximum;
@@ -38,7 +26,7 @@ public sealed class ColdStartTests(ColdStartTests.SideBySide fleets) : IClassFix
         await fleet.PublishAsync(5);
         await ScenarioStage.Pass(70);
         fleet.Asked.Should().BeGreaterThan(5);
-        fleet.ColdStarts.IsWithoutCapacity.Should().BeFalse();
+        fleet.Seen.IsWithoutCapacity.Should().BeFalse();
     }
 
     private static async Task MeetOthersAsync(Fleet fleet)
@@ -49,7 +37,7 @@ public sealed class ColdStartTests(ColdStartTests.SideBySide fleets) : IClassFix
         await fleet.PublishAsync(5);
         await Eventually.IsTrueAsync(() => fleet.Asked > 8, "more to be asked for");
         await fleet.AppearAsync(1);
-        await Eventually.IsTrueAsync(() => fleet.Consumers == 10 + 3, "its own to come", 2 * Truth);
+        await Eventually.IsTrueAsync(() => fleet.Seen.Consumers == 10 + 3, "its own to come", 2 * Truth);
         await ScenarioStage.Pass(3);
     }
 
@@ -57,44 +45,42 @@ public sealed class ColdStartTests(ColdStartTests.SideBySide fleets) : IClassFix
     {
         fleet.HasGpus = false;
         await fleet.PublishAsync(3);
-        await Eventually.IsTrueAsync(() => fleet.ColdStarts.IsWithoutCapacity, "the lack to be said", TimeSpan.FromSeconds(80));
-        fleet.Consumers.Should().Be(5);
+        await Eventually.IsTrueAsync(() => fleet.Seen.IsWithoutCapacity, "the lack to be said", TimeSpan.FromSeconds(80));
+        fleet.Seen.Consumers.Should().Be(5);
 
         fleet.HasGpus = true;
-        await Eventually.IsTrueAsync(() => fleet.Consumers == 8, "them to come", 2 * Truth);
-        await Eventually.IsTrueAsync(() => !fleet.ColdStarts.IsWithoutCapacity, "the lack to be over");
+        await Eventually.IsTrueAsync(() => fleet.Seen.Consumers == 8, "them to come", 2 * Truth);
+        await Eventually.IsTrueAsync(() => !fleet.Seen.IsWithoutCapacity, "the lack to be over");
         await ScenarioStage.Pass(3);
     }
 
-    private static async Task AfterFiveAsync(SideBySide broker, ScalingPolicy policy, Func<Fleet, Task> mishap)
+    private static async Task AfterFiveAsync(SideBySide broker, string name, int? maximum, Func<Fleet, Task> mishap)
     {
-        await using var fleet = await Fleet.StartAsync(broker, policy);
+        await using var fleet = await Fleet.StartAsync(broker, name, maximum);
         for (var watches = 1; watches <= 5; watches++)
         {
             await fleet.PublishAsync(1);
-            await Eventually.IsTrueAsync(() => fleet.ColdStarts.Watches == watches, $"watch {watches}", 2 * Truth);
+            await Eventually.IsTrueAsync(() => fleet.Seen.Watches == watches, $"watch {watches} of {name}", 2 * Truth);
             await ScenarioStage.Pass(1);
         }
 
-        var measured = fleet.ColdStarts.MeasuredSeconds;
+        var measured = fleet.Seen.MeasuredSeconds;
         measured.Should().BeInRange(0.8 * Truth.TotalSeconds, 1.2 * Truth.TotalSeconds);
-        fleet.ColdStarts.InForce(policy).TotalSeconds.Should().BeApproximately(measured!.Value, 0.001);
+        fleet.Seen.InForceSeconds.Should().BeApproximately(measured!.Value, 0.001);
 
         await mishap(fleet);
-        (fleet.ColdStarts.Watches, fleet.ColdStarts.MeasuredSeconds).Should().Be((5, measured));
+        (fleet.Seen.Watches, fleet.Seen.MeasuredSeconds).Should().Be((5, measured));
     }
 
-    /// <summary>A broker, the source that reads it, and all fleets at the same time.</summary>
-    public sealed class SideBySide : IAsyncLifetime
+    /// <summary>What the server's metrics say of one workload.</summary>
+    private readonly record struct Figures(double Watches, double? MeasuredSeconds, double InForceSeconds, bool IsWithoutCapacity, long Consumers);
+
+    /// <summary>A broker, the server that reads it, and all fleets at the same time.</summary>
+    public abstract class SideBySide(RabbitMqInstallation installation) : IAsyncLifetime
     {
-        private readonly CancellationTokenSource _stopping = new();
-        private Task _sweeping = Task.CompletedTask;
+        public RabbitMqBroker RabbitMq { get; } = new(installation);
 
-        public RabbitMqBroker RabbitMq { get; } = new(RabbitMqInstallation.Packaged);
-
-        internal RabbitMqSource Source { get; private set; } = null!;
-
-        internal MonotonicClock Clock { get; } = new(TimeProvider.System);
+        public ScalerProcess Scaler { get; private set; } = null!;
 
         public Task AtMaximum { get; private set; } = Task.CompletedTask;
 
@@ -105,46 +91,50 @@ public sealed class ColdStartTests(ColdStartTests.SideBySide fleets) : IClassFix
         public async Task InitializeAsync()
         {
             await RabbitMq.StartAsync();
-            var connection = ScenarioStage.ConnectionTo(RabbitMq) with { Interval = TimeSpan.FromMilliseconds(500) };
-            Source = new RabbitMqSource(connection, Clock);
-            _sweeping = Source.RunAsync(_stopping.Token);
-            AtMaximum = AfterFiveAsync(this, Policy with { MaxReplicas = 5 }, ReachMaximumAsync);
-            WithOthers = AfterFiveAsync(this, Policy, MeetOthersAsync);
-            WithoutGpus = AfterFiveAsync(this, Policy, LackGpusAsync);
+            Scaler = await ScalerProcess.StartAsync(ScalerSetup.Configuration(ScalerSetup.Connection(RabbitMq, interval: "500ms")));
+            AtMaximum = AfterFiveAsync(this, "at-maximum", maximum: 5, ReachMaximumAsync);
+            WithOthers = AfterFiveAsync(this, "with-others", maximum: null, MeetOthersAsync);
+            WithoutGpus = AfterFiveAsync(this, "without-gpus", maximum: null, LackGpusAsync);
         }
 
         public async Task DisposeAsync()
         {
             await Task.WhenAll(AtMaximum, WithOthers, WithoutGpus).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            await _stopping.CancelAsync();
-            await _sweeping.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            Source.Dispose();
-            _stopping.Dispose();
+            if (Scaler is not null)
+            {
+                await Scaler.DisposeAsync();
+            }
+
             await RabbitMq.DisposeAsync();
         }
     }
 
-    /// <summary>One queue, decided four times a second, and the Deployment that does what it is told: at once, and 20 s later.</summary>
+    /// <summary>One queue, a trigger that is asked four times a second, and the Deployment that does what it is told: at once, and 20 s later.</summary>
     private sealed class Fleet : IAsyncDisposable
     {
         private readonly SideBySide _broker;
-        private readonly ScalingPolicy _policy;
+        private readonly string _name;
+        private readonly int? _maximum;
         private readonly QueueDriver _driver;
-        private readonly string _queue = SharedBroker.QueueName("cold-start");
-        private readonly WorkloadState _state = new();
+        private readonly AnswerLog _answers;
+        private readonly string _queue;
         private readonly List<RabbitMqWorkers> _workers = [];
-        private readonly Queue<DateTimeOffset> _starting = new();
+        private readonly Queue<long> _starting = new();
         private readonly CancellationTokenSource _stopping = new();
         private Task _running = Task.CompletedTask;
         private int _wanted;
 
-        private Fleet(SideBySide broker, ScalingPolicy policy, QueueDriver driver) => (_broker, _policy, _driver) = (broker, policy, driver);
+        private Fleet(SideBySide broker, string name, int? maximum, string queue, QueueDriver driver)
+        {
+            (_broker, _name, _maximum, _queue, _driver) = (broker, name, maximum, queue, driver);
 
-        /// <summary>A copy: the fold goes on.</summary>
-        public ColdStarts ColdStarts { get; private set; } = new();
+            // Service times stay unknown, as nothing is ever acknowledged: then as many are asked for as there are messages.
+            var workload = ScalerSetup.Workload(queue, name, ("coldStart", "auto 30s"), ("saturationThreshold", "1"));
+            _answers = new AnswerLog(broker.Scaler, maximum is { } most ? workload.With("maxReplicas", $"{most}") : workload);
+        }
 
-        /// <summary>Consumers that the source sees.</summary>
-        public long Consumers { get; private set; }
+        /// <summary>What was last seen.</summary>
+        public Figures Seen { get; private set; }
 
         /// <summary>Replicas of the newest answer, as an HPA counts them.</summary>
         public int Asked { get; private set; }
@@ -152,12 +142,14 @@ public sealed class ColdStartTests(ColdStartTests.SideBySide fleets) : IClassFix
         /// <summary>Whether pods can start.</summary>
         public bool HasGpus { get; set; } = true;
 
-        public static async Task<Fleet> StartAsync(SideBySide broker, ScalingPolicy policy)
+        public static async Task<Fleet> StartAsync(SideBySide broker, string name, int? maximum)
         {
-            var fleet = new Fleet(broker, policy, await QueueDriver.ConnectAsync(broker.RabbitMq));
-            await fleet._driver.DeclareQueueAsync(fleet._queue);
+            var driver = await QueueDriver.ConnectAsync(broker.RabbitMq);
+            var queue = SharedBroker.QueueName(name);
+            await driver.DeclareQueueAsync(queue);
+            var fleet = new Fleet(broker, name, maximum, queue, driver);
+            await fleet._answers.WaitForAsync(static answer => answer.IsDecided, "an answer");
             fleet._running = fleet.RunAsync();
-            await Eventually.IsTrueAsync(() => fleet._state.History.HasCounters, "the queue to be seen");
             return fleet;
         }
 
@@ -177,6 +169,7 @@ public sealed class ColdStartTests(ColdStartTests.SideBySide fleets) : IClassFix
         {
             await _stopping.CancelAsync();
             await _running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await _answers.DisposeAsync();
             foreach (var workers in _workers)
             {
                 await workers.DisposeAsync();
@@ -191,24 +184,35 @@ public sealed class ColdStartTests(ColdStartTests.SideBySide fleets) : IClassFix
             using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(250), TimeProvider.System);
             while (await timer.WaitForNextTickAsync(_stopping.Token))
             {
-                var now = _broker.Clock.Now;
-                var decision = DecisionFold.Step(_state, new WorkloadSnapshot { Queues = [_broker.Source.Current.Read("/", _queue)] }, _policy, now);
-                ColdStarts = _state.History.ColdStarts.Clone();
-                Consumers = decision.Consumers;
-                if (decision.IsDecided)
+                if (_answers.Last is { IsDecided: true } answer)
                 {
-                    Want((int)Math.Ceiling(decision.Value / 100.0), now);
+                    Want((int)Math.Ceiling(answer.Metrics.Value / 100.0));
                 }
 
-                while (HasGpus && _starting.TryPeek(out var readyAt) && now >= readyAt)
+                while (HasGpus && _starting.TryPeek(out var asked) && TimeProvider.System.GetElapsedTime(asked) >= Truth)
                 {
                     _starting.Dequeue();
                     await AppearAsync(1);
                 }
+
+                Seen = await ReadAsync();
             }
         }
 
-        private void Want(int asked, DateTimeOffset now)
+        private async Task<Figures> ReadAsync()
+        {
+            var page = await _broker.Scaler.ReadMetricsAsync();
+            return new Figures(
+                Series("cold_start_watches") ?? 0,
+                Series("cold_start_measured_seconds"),
+                Series("cold_start_seconds") ?? double.NaN,
+                Series("without_capacity") == 1,
+                (long)(Series("consumers") ?? 0));
+
+            double? Series(string name) => ScalerSetup.Series(page, $"gpu_scaler_workload_{name}", $"\"{_name}\"");
+        }
+
+        private void Want(int asked)
         {
             Asked = asked;
             if (asked <= _wanted * 1.1)
@@ -216,10 +220,21 @@ public sealed class ColdStartTests(ColdStartTests.SideBySide fleets) : IClassFix
                 return;
             }
 
-            for (var wanted = Math.Min(asked, _policy.MaxReplicas ?? int.MaxValue); _wanted < wanted; _wanted++)
+            for (var wanted = Math.Min(asked, _maximum ?? int.MaxValue); _wanted < wanted; _wanted++)
             {
-                _starting.Enqueue(now + Truth);
+                _starting.Enqueue(TimeProvider.System.GetTimestamp());
             }
         }
     }
+}
+
+public sealed class ColdStartTests3(ColdStartTests3.OnPackaged fleets) : ColdStartTests(fleets), IClassFixture<ColdStartTests3.OnPackaged>
+{
+    public sealed class OnPackaged() : SideBySide(RabbitMqInstallation.Packaged);
+}
+
+[Trait(RabbitMq4.Trait, RabbitMq4.Value)]
+public sealed class ColdStartTests4(ColdStartTests4.OnUnpacked fleets) : ColdStartTests(fleets), IClassFixture<ColdStartTests4.OnUnpacked>
+{
+    public sealed class OnUnpacked() : SideBySide(RabbitMqInstallation.Unpacked);
 }

@@ -35,9 +35,9 @@ public abstract class RestartTests(SharedBroker shared) : IAsyncLifetime
     [InlineData(false)]
     public async Task In_mid_ramp_the_first_answers_are_those_of_a_server_that_never_stopped(bool honorLabels)
     {
-        // From 10 to 40 messages a second in 100 s, of two seconds each: of many busy slots a single look is near the mean.
+        // From 10 to 40 messages a second in 150 s, of two seconds each: of many busy slots a single look is near the mean.
         await using var workers = new WorkerFleet(() => shared.Broker.CreateConnectionFactory(), _queue, 100, new WorkerBehaviour { ServiceTime = TimeSpan.FromSeconds(2), Prefetch = 1 });
-        var publishing = SteadyPublisher.RunAsync(() => shared.Broker.CreateConnectionFactory(), _queue, static at => 1 / (10 + Math.Min(30, 0.3 * at)), TimeSpan.FromSeconds(110));
+        var publishing = SteadyPublisher.RunAsync(() => shared.Broker.CreateConnectionFactory(), _queue, static at => 1 / (10 + Math.Min(30, 0.2 * at)), TimeSpan.FromSeconds(150));
         await using var undisturbed = await StartAsync("");
         await using var restarted = await StartAsync("");
 
@@ -49,7 +49,7 @@ public abstract class RestartTests(SharedBroker shared) : IAsyncLifetime
         await using var answers = new AnswerLog(undisturbed, workload);
         await using var others = new AnswerLog(restarted, workload);
         await others.WaitForAsync(static answer => answer.IsDecided, "an answer");
-        await Task.Delay(TimeSpan.FromSeconds(70), TimeProvider.System);
+        await Task.Delay(TimeSpan.FromSeconds(100), TimeProvider.System);
         var serviceTime = await restarted.SeriesAsync("gpu_scaler_workload_service_time_measured_seconds");
         serviceTime.Should().NotBeNull(others.Timeline());
 

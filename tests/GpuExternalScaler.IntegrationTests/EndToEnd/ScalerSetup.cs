@@ -75,9 +75,12 @@ internal static class ScalerSetup
         await scaler.SeriesAsync("gpu_scaler_source_sweep_duration_seconds_count", "endpoint=\"metrics\"") ?? 0;
 
     /// <summary>The value of a series on the metrics page; null when it is not there.</summary>
-    public static async Task<double?> SeriesAsync(this ScalerProcess scaler, string name, params string[] labels)
+    public static async Task<double?> SeriesAsync(this ScalerProcess scaler, string name, params string[] labels) =>
+        Series(await scaler.ReadMetricsAsync(), name, labels);
+
+    /// <summary>The value of a series on a metrics page; null when it is not there.</summary>
+    public static double? Series(string page, string name, params string[] labels)
     {
-        var page = await scaler.ReadMetricsAsync();
         foreach (var line in page.Split('\n'))
         {
             if ((line.StartsWith(name + "{", StringComparison.Ordinal) || line.StartsWith(name + " ", StringComparison.Ordinal)) &&
