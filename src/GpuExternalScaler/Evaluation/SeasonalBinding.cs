@@ -18,6 +18,7 @@ internal sealed class SeasonalBinding(SeriesOwner owner, Predicate<SeriesOwner> 
     private (string? Zone, TimeSpan ColdStart) _of;
     private TimeZoneInfo _zone = TimeZoneInfo.Utc;
     private DateTimeOffset _until;
+    private DateTimeOffset _soughtUntil;
     private SeasonalReading _reading;
 
     /// <summary>Whether a policy goes by the weeks before.</summary>
@@ -29,9 +30,13 @@ internal sealed class SeasonalBinding(SeriesOwner owner, Predicate<SeriesOwner> 
         var table = IsFor(policy) ? source?.Seasonal : null;
         if (!ReferenceEquals(table, _table))
         {
-            _table = table;
-            _figures = table?.Find(owner, isAskedAbout);
-            _until = default;
+            (_table, _figures, _until, _soughtUntil) = (table, null, default, default);
+        }
+
+        if (_figures is null && now >= _soughtUntil)
+        {
+            // The trigger from before an edit is forgotten some time after it, and the next table may be half an hour off.
+            (_figures, _soughtUntil) = (table?.Find(owner, isAskedAbout), now + GoodFor);
         }
 
         if (_figures is null)

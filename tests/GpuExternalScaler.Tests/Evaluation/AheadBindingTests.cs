@@ -85,10 +85,31 @@ public class AheadBindingTests
         (await ReadAsync(stub, now, new ScalingPolicy(), Minute)).Should().Be(default(SeasonalReading));
     }
 
-    private static async Task<SeasonalReading> ReadAsync(StubHistory stub, DateTimeOffset now, ScalingPolicy policy, TimeSpan coldStart)
+    [Fact]
+    public async Task An_edited_trigger_has_the_weeks_before_as_soon_as_the_old_one_is_forgotten()
+    {
+        var now = At("2026-11-25 12:02");
+        var isForgotten = false;
+        await using var stub = await StubHistory.StartAsync(() => now);
+        stub.Arrivals = static _ => 2;
+        var source = await AskedAsync(stub, now, Minute);
+        var binding = new SeasonalBinding(new SeriesOwner("genai", "workers", "edited"), _ => !isForgotten);
+
+        binding.Read(source, new ScalingPolicy(), Minute, now).IsKnown.Should().BeFalse("the other may be about other queues");
+        isForgotten = true;
+
+        // The table is the same for half an hour.
+        binding.Read(source, new ScalingPolicy(), Minute, now + TimeSpan.FromSeconds(15)).IsKnown.Should().BeTrue();
+    }
+
+    private static async Task<SeasonalReading> ReadAsync(StubHistory stub, DateTimeOffset now, ScalingPolicy policy, TimeSpan coldStart) =>
+        new SeasonalBinding(new SeriesOwner("genai", "workers", "t1"), static _ => false).Read(await AskedAsync(stub, now, coldStart), policy, coldStart, now);
+
+    /// <summary>A source that has been answered, and asks no more.</summary>
+    private static async Task<HistorySource> AskedAsync(StubHistory stub, DateTimeOffset now, TimeSpan coldStart)
     {
         using var client = new PrometheusClient(new PrometheusConnectionOptions { Name = "main", Url = stub.Url }, new MonotonicClock(new StoppedTime(now)));
-        using var source = new HistorySource(client, new MonotonicClock(new StoppedTime(now))) { WantsSeasonal = true, ColdStart = coldStart };
+        var source = new HistorySource(client, new MonotonicClock(new StoppedTime(now))) { WantsSeasonal = true, ColdStart = coldStart };
         using var stop = new CancellationTokenSource();
         var running = source.RunAsync(stop.Token);
         for (var i = 0; i < 400 && source.Seasonal is null; i++)
@@ -97,10 +118,9 @@ public class AheadBindingTests
         }
 
         source.Seasonal.Should().NotBeNull();
-        var reading = new SeasonalBinding(new SeriesOwner("genai", "workers", "t1"), static _ => false).Read(source, policy, coldStart, now);
         await stop.CancelAsync();
         await running.ContinueWith(static _ => { }, TaskScheduler.Default);
-        return reading;
+        return source;
     }
 
     private static DateTimeOffset At(string utc) => DateTimeOffset.Parse(utc + "Z", System.Globalization.CultureInfo.InvariantCulture);
