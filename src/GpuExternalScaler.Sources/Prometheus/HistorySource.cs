@@ -32,6 +32,9 @@ public sealed class HistorySource : ISource
     // After a failure, or for a cold start longer than what is known.
     private static readonly TimeSpan SeasonalRetry = TimeSpan.FromMinutes(1);
 
+    // For so long a whole answer is good: it reaches half an hour further than the next one, and an hour for clocks that changed.
+    private static readonly TimeSpan SeasonalKeptFor = TimeSpan.FromHours(1);
+
     // Clocks that were changed in between move what is the same time by an hour.
     private static readonly TimeSpan ClockChange = TimeSpan.FromHours(1);
 
@@ -49,6 +52,7 @@ public sealed class HistorySource : ISource
     private volatile bool _wantsSeasonal;
     private long _coldStartTicks;
     private DateTimeOffset? _seasonalAt;
+    private DateTimeOffset? _seasonalWholeAt;
     private bool _seasonalSucceeded;
     private TimeSpan _seasonalColdStart;
     private IReadOnlyList<SourceFault> _pastFaults = [];
@@ -164,6 +168,16 @@ public sealed class HistorySource : ISource
             table = sweep.Failed is null ? new SeasonalTable(weeks[0], weeks[1]) : null;
         }
 
+        if (sweep.IsPartial && _seasonal is not null && sweep.StartedAt - _seasonalWholeAt < SeasonalKeptFor)
+        {
+            // What was left out may be more than what is there (T19).
+            table = null;
+        }
+        else if (table is not null && !sweep.IsPartial)
+        {
+            _seasonalWholeAt = sweep.StartedAt;
+        }
+
         // What was known before stays until its time is over.
         _seasonal = table ?? _seasonal;
         (_seasonalAt, _seasonalSucceeded) = (sweep.StartedAt, table is not null);
@@ -264,7 +278,6 @@ public sealed class HistorySource : ISource
         private int _asked;
         private int _answered;
         private long _bytes;
-        private bool _isPartial;
 
         /// <summary>When it began.</summary>
         public DateTimeOffset StartedAt { get; } = source._clock.Now;
@@ -274,6 +287,9 @@ public sealed class HistorySource : ISource
 
         /// <summary>The first answer without a result; null while there is none.</summary>
         public PrometheusAnswer? Failed { get; private set; }
+
+        /// <summary>Whether an answer may lack something.</summary>
+        public bool IsPartial { get; private set; }
 
         /// <summary>The time on the server's clock, in whole milliseconds; null if it does not say.</summary>
         public async Task<DateTimeOffset?> AskServerTimeAsync(CancellationToken cancellationToken)
@@ -330,7 +346,7 @@ public sealed class HistorySource : ISource
             Answered = _answered,
             Rows = rows,
             Succeeded = Failed is null,
-            IsPartial = _isPartial,
+            IsPartial = IsPartial,
         };
 
         private PrometheusResult? Take(PrometheusAnswer answer, PrometheusResultType type)
@@ -349,7 +365,7 @@ public sealed class HistorySource : ISource
             }
 
             _answered++;
-            _isPartial |= result.IsPartial;
+            IsPartial |= result.IsPartial;
             return result;
         }
     }

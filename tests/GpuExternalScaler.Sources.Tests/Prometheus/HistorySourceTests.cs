@@ -262,6 +262,28 @@ public sealed class HistorySourceTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_was_known_whole_of_the_weeks_before_outlives_a_partial_answer_until_its_time_is_over()
+    {
+        const string partial = """{"status":"success","data":{"resultType":"matrix","result":[]},"warnings":["a store is missing"]}""";
+        _prometheus.AnswerRange = static (_, _, _) => partial;
+        await _source.SweepSeasonsAsync(CancellationToken.None);
+        _source.Seasonal.Should().NotBeNull("it is better than nothing");
+        _prometheus.AnswerRange = static (_, start, _) => StubPrometheus.Matrix(("namespace=genai,scaled_object=filter,trigger=t1", [(start, "3")]));
+        await _source.SweepSeasonsAsync(CancellationToken.None);
+        var whole = _source.Seasonal;
+        whole!.Count.Should().Be(1);
+        _prometheus.AnswerRange = static (_, _, _) => partial;
+
+        _time.Advance(TimeSpan.FromMinutes(30));
+        await _source.SweepSeasonsAsync(CancellationToken.None);
+        _source.Seasonal.Should().BeSameAs(whole);
+
+        _time.Advance(TimeSpan.FromMinutes(30));
+        await _source.SweepSeasonsAsync(CancellationToken.None);
+        _source.Seasonal.Should().NotBeSameAs(whole);
+    }
+
+    [Fact]
     public async Task The_past_is_asked_for_at_the_start_and_the_weeks_before_when_they_are_wanted()
     {
         var sweeps = new System.Collections.Concurrent.ConcurrentQueue<FleetSource>();
