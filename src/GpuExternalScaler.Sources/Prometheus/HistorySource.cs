@@ -27,6 +27,9 @@ public sealed class HistorySource : ISource
     // Of the last minutes, as much as is asked in one query: 15,000 workloads stay within the points of an answer.
     private const int PastPieces = 3;
 
+    // Servers that ran one after the other are told apart by when they last said something.
+    private static readonly TimeSpan LastSaid = TimeSpan.FromMinutes(3);
+
     private static readonly TimeSpan SeasonalInterval = TimeSpan.FromMinutes(30);
 
     // After a failure, or for a cold start longer than what is known.
@@ -321,14 +324,17 @@ public sealed class HistorySource : ISource
         public async Task<SeriesGrid> AskNewestAsync(string metric, DateTimeOffset server, CancellationToken cancellationToken)
         {
             var grid = new SeriesGrid(server - Ahead, PastStep, 1);
+            var newest = Over(LastSaid).Or(Over(PastWindow));
             if (Failed is null && Take(
-                    await source._client.QueryAsync(PromQl.Metric(metric).LastOverTime(PastWindow).MaxBy(OwnSeries.Labels).ToQuery(), server, cancellationToken),
+                    await source._client.QueryAsync(newest.ToQuery(), server, cancellationToken),
                     PrometheusResultType.Vector) is { } result)
             {
                 grid.Add(result, Ahead);
             }
 
             return grid;
+
+            PromQl Over(TimeSpan window) => PromQl.Metric(metric).LastOverTime(window).MaxBy(OwnSeries.Labels);
         }
 
         /// <summary>What was wrong, as old as the run of failures.</summary>

@@ -43,12 +43,16 @@ public sealed class HistorySourceTests : IAsyncLifetime
         sweep.Should().BeEquivalentTo(new { Connection = "main", Source = FleetSource.Past, Succeeded = true, Asked = 6, Answered = 6, Rows = 0 });
         _prometheus.Queries.Should().Equal(
             ("time()", ""),
-            ($"max by ({labels}) (last_over_time(gpu_scaler_workload_service_time_measured_seconds[2700000ms]))", "1795352400.25"),
-            ($"max by ({labels}) (last_over_time(gpu_scaler_workload_cold_start_measured_seconds[2700000ms]))", "1795352400.25"));
+            (Newest("service_time_measured"), "1795352400.25"),
+            (Newest("cold_start_measured"), "1795352400.25"));
         _prometheus.Ranges.Should().Equal(
             ($"max by ({labels}) (gpu_scaler_workload_arrivals_per_second)", ServerNow - 900, ServerNow, 15),
             ($"max by ({labels}) (gpu_scaler_workload_arrivals_per_second)", ServerNow - 1800, ServerNow - 900, 15),
             ($"max by ({labels}) (gpu_scaler_workload_arrivals_per_second)", ServerNow - 2700, ServerNow - 1800, 15));
+
+        static string Newest(string name) => $"({Last(name, 180_000)} or {Last(name, 2_700_000)})";
+
+        static string Last(string name, int milliseconds) => $"max by ({labels}) (last_over_time(gpu_scaler_workload_{name}_seconds[{milliseconds}ms]))";
     }
 
     [Theory]
