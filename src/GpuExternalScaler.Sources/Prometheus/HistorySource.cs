@@ -140,8 +140,8 @@ public sealed class HistorySource : ISource
                 await sweep.AddRangeAsync(arrivals, PromQl.Metric(OwnSeries.Arrivals), end - piece, end, PastStep, cancellationToken);
             }
 
-            var serviceTimes = await sweep.AskNewestAsync(OwnSeries.MeasuredServiceTime, server, cancellationToken);
-            var coldStarts = await sweep.AskNewestAsync(OwnSeries.MeasuredColdStart, server, cancellationToken);
+            var serviceTimes = await sweep.AskNewestAsync(OwnSeries.MeasuredServiceTime, OwnSeries.Slots, server, cancellationToken);
+            var coldStarts = await sweep.AskNewestAsync(OwnSeries.MeasuredColdStart, OwnSeries.Trigger, server, cancellationToken);
             table = arrivals.Rows == 0 && sweep.Failed is not null ? null : new PastTable(arrivals, serviceTimes, coldStarts);
         }
 
@@ -314,16 +314,17 @@ public sealed class HistorySource : ISource
         public async Task AddRangeAsync(SeriesGrid grid, PromQl figures, DateTimeOffset start, DateTimeOffset end, TimeSpan step, CancellationToken cancellationToken)
         {
             var range = PrometheusRange.Covering(start, end, step);
-            if (Take(await source._client.QueryRangeAsync(figures.MaxBy(OwnSeries.Labels).ToQuery(), range, cancellationToken), PrometheusResultType.Matrix) is { } result)
+            if (Take(await source._client.QueryRangeAsync(figures.MaxBy(OwnSeries.LabelsBy(grid.Apart)).ToQuery(), range, cancellationToken), PrometheusResultType.Matrix) is { } result)
             {
                 grid.Add(result, Ahead);
             }
         }
 
         /// <summary>The newest figure of each workload; none if there was no answer.</summary>
-        public async Task<SeriesGrid> AskNewestAsync(string metric, DateTimeOffset server, CancellationToken cancellationToken)
+        /// <remarks>A server that ended long before the last one had its say is not asked for the larger figure.</remarks>
+        public async Task<SeriesGrid> AskNewestAsync(string metric, string apart, DateTimeOffset server, CancellationToken cancellationToken)
         {
-            var grid = new SeriesGrid(server - Ahead, PastStep, 1);
+            var grid = new SeriesGrid(server - Ahead, PastStep, 1, apart);
             var newest = Over(LastSaid).Or(Over(PastWindow));
             if (Failed is null && Take(
                     await source._client.QueryAsync(newest.ToQuery(), server, cancellationToken),
@@ -334,7 +335,7 @@ public sealed class HistorySource : ISource
 
             return grid;
 
-            PromQl Over(TimeSpan window) => PromQl.Metric(metric).LastOverTime(window).MaxBy(OwnSeries.Labels);
+            PromQl Over(TimeSpan window) => PromQl.Metric(metric).LastOverTime(window).MaxBy(OwnSeries.LabelsBy(apart));
         }
 
         /// <summary>What was wrong, as old as the run of failures.</summary>

@@ -21,17 +21,21 @@ public static class OwnSeries
     /// <summary>The label with the trigger's identity.</summary>
     public const string Trigger = "trigger";
 
+    /// <summary>The label that a measured service time has besides: whose messages and slots it was measured with, in short.</summary>
+    public const string Slots = "slots";
+
     /// <summary>What Prometheus makes of <see cref="Namespace"/> where it keeps its target's own.</summary>
     internal const string ExportedNamespace = "exported_namespace";
 
     /// <summary>What to group by: a sample of each workload, however many servers say it.</summary>
-    internal static string[] Labels => [Namespace, ExportedNamespace, ScaledObject, Trigger];
+    /// <param name="apart">What tells those of one ScaledObject apart: <see cref="Trigger"/> or <see cref="Slots"/>.</param>
+    internal static string[] LabelsBy(string apart) => [Namespace, ExportedNamespace, ScaledObject, apart];
 
     /// <summary>Whose a series is; null for one that is nobody's.</summary>
-    internal static SeriesOwner? OwnerOf(PrometheusLabels labels)
+    internal static SeriesOwner? OwnerOf(PrometheusLabels labels, string apart)
     {
         var @namespace = labels[ExportedNamespace] is { Length: > 0 } exported ? exported : labels[Namespace];
-        var (name, trigger) = (labels[ScaledObject], labels[Trigger]);
+        var (name, trigger) = (labels[ScaledObject], labels[apart]);
         return @namespace.Length == 0 || name.Length == 0 || trigger.Length == 0 ? null : new SeriesOwner(@namespace, name, trigger);
     }
 }

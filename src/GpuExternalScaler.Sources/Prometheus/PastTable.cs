@@ -24,8 +24,9 @@ public sealed class PastTable
 
     /// <summary>What is known of a workload; null for nothing.</summary>
     /// <param name="owner">The workload.</param>
+    /// <param name="slots">What its service time is measured with: one of other queues or slots is none of its.</param>
     /// <param name="isAskedAbout">Whether the server evaluates another workload, which then does not stand in for this one.</param>
-    public PastArrivals? Find(SeriesOwner owner, Predicate<SeriesOwner> isAskedAbout)
+    public PastArrivals? Find(SeriesOwner owner, string slots, Predicate<SeriesOwner> isAskedAbout)
     {
         ArgumentNullException.ThrowIfNull(isAskedAbout);
         var arrivals = new List<(DateTimeOffset, double)>();
@@ -41,12 +42,12 @@ public sealed class PastTable
         var past = new PastArrivals
         {
             Arrivals = arrivals,
-            ServiceTimeSeconds = Figure(_serviceTimes),
-            ColdStartSeconds = Figure(_coldStarts),
+            ServiceTimeSeconds = Figure(_serviceTimes.FindRow(owner with { Trigger = slots })),
+            ColdStartSeconds = Figure(_coldStarts.Find(owner, isAskedAbout)),
         };
         return arrivals.Count == 0 && past is { ServiceTimeSeconds: null, ColdStartSeconds: null } ? null : past;
 
         // A time of zero is none.
-        double? Figure(SeriesGrid grid) => grid.Find(owner, isAskedAbout) is [> 0 and <= LongestSeconds and var value] ? value : null;
+        static double? Figure(float[]? row) => row is [> 0 and <= LongestSeconds and var value] ? value : null;
     }
 }

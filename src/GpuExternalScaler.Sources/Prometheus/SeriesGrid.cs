@@ -8,12 +8,16 @@ namespace GpuExternalScaler.Sources.Prometheus;
 /// <param name="start">The first moment, on the program's clock.</param>
 /// <param name="step">Time between two.</param>
 /// <param name="count">How many there are.</param>
-internal sealed class SeriesGrid(DateTimeOffset start, TimeSpan step, int count)
+/// <param name="apart">The label that tells the rows of one ScaledObject apart.</param>
+internal sealed class SeriesGrid(DateTimeOffset start, TimeSpan step, int count, string apart = OwnSeries.Trigger)
 {
     private readonly Dictionary<(string Namespace, string ScaledObject), List<Row>> _rows = [];
 
     /// <summary>Moments.</summary>
     public int Count => count;
+
+    /// <summary>What tells the rows of one ScaledObject apart.</summary>
+    public string Apart => apart;
 
     /// <summary>Rows there are.</summary>
     public int Rows { get; private set; }
@@ -32,12 +36,13 @@ internal sealed class SeriesGrid(DateTimeOffset start, TimeSpan step, int count)
         var isVector = result.Type == PrometheusResultType.Vector;
         foreach (var series in result.Series)
         {
-            if (OwnSeries.OwnerOf(series.Labels) is not { } owner || series.Points.Count == 0)
+            if (OwnSeries.OwnerOf(series.Labels, apart) is not { } owner || series.Points.Count == 0)
             {
                 continue;
             }
 
-            var values = RowOf(owner);
+            var row = RowOf(owner);
+            var values = row.Values;
             foreach (var point in series.Points)
             {
                 var index = isVector ? 0 : (int)Math.Round((point.At - ahead - start) / step);
@@ -45,10 +50,15 @@ internal sealed class SeriesGrid(DateTimeOffset start, TimeSpan step, int count)
                 {
                     // With and without honor_labels at once: the same figure twice.
                     values[index] = float.IsNaN(values[index]) ? value : Math.Max(values[index], value);
+                    row.Last = Math.Max(row.Last, index);
                 }
             }
         }
     }
+
+    /// <summary>The figures of one row, NaN where there is none; null without.</summary>
+    public float[]? FindRow(SeriesOwner owner) =>
+        _rows.TryGetValue((owner.Namespace, owner.ScaledObject), out var rows) ? rows.Find(row => row.Trigger == owner.Trigger)?.Values : null;
 
     /// <summary>
     /// A workload's figures, NaN where there is none; null where nothing is known. Of a trigger without any, those of the other of the
@@ -74,24 +84,24 @@ internal sealed class SeriesGrid(DateTimeOffset start, TimeSpan step, int count)
         return last is [var other] && newest >= 0 && !isAskedAbout(owner with { Trigger = other.Trigger }) ? other.Values : null;
     }
 
-    private float[] RowOf(SeriesOwner owner)
+    private Row RowOf(SeriesOwner owner)
     {
         var rows = CollectionsMarshal.GetValueRefOrAddDefault(_rows, (owner.Namespace, owner.ScaledObject), out _) ??= [];
         if (rows.Find(row => row.Trigger == owner.Trigger) is { } known)
         {
-            return known.Values;
+            return known;
         }
 
         var row = new Row(owner.Trigger, new float[count]);
         Array.Fill(row.Values, float.NaN);
         rows.Add(row);
         Rows++;
-        return row.Values;
+        return row;
     }
 
     private sealed record Row(string Trigger, float[] Values)
     {
         /// <summary>The last moment with a figure; below zero without any.</summary>
-        public int Last => Array.FindLastIndex(Values, static value => !float.IsNaN(value));
+        public int Last { get; set; } = -1;
     }
 }

@@ -225,7 +225,7 @@ internal sealed class EvaluationLoop(
         }
 
         evaluation.Past = null;
-        if (table?.Find(OwnerOf(workload), IsAskedAbout) is { } known)
+        if (table?.Find(OwnerOf(workload), workload.Slots?.Id ?? "", IsAskedAbout) is { } known)
         {
             evaluation.State.History.Fill(known);
         }
@@ -245,7 +245,7 @@ internal sealed class EvaluationLoop(
         var fleet = new FleetBinding(workload.Trigger);
         var seasonal = new SeasonalBinding(OwnerOf(workload), IsAskedAbout);
         logger.WorkloadRegistered(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId, workload.ConnectionNames);
-        if (KeyOf(workload) is not { } key)
+        if (workload.Slots?.Key is not { } key)
         {
             return new WorkloadEvaluation(null, new WorkloadState(), null, fleet, seasonal);
         }
@@ -298,7 +298,7 @@ internal sealed class EvaluationLoop(
         if (workload.Evaluation is { Past: null } evaluation)
         {
             // Of the policy and the connection that it has now.
-            evaluation.Key = KeyOf(workload) ?? evaluation.Key;
+            evaluation.Key = workload.Slots?.Key ?? evaluation.Key;
             if (evaluation.Key is { } key)
             {
                 _histories.Put(key, evaluation.State.History, now);
@@ -402,8 +402,4 @@ internal sealed class EvaluationLoop(
     private bool IsAskedAbout(SeriesOwner owner) => registry.Has(new WorkloadKey(owner.Namespace, owner.ScaledObject, owner.Trigger));
 
     private static SeriesOwner OwnerOf(Workload workload) => new(workload.Key.Namespace, workload.Key.Name, workload.Key.TriggerId);
-
-    private static HistoryKey? KeyOf(Workload workload) => workload is { Connection: { } connection, Trigger.Queues: { } queues }
-        ? new(connection.Name, workload.Trigger.Vhost, queues.Canonical, workload.Policy.Concurrency)
-        : null;
 }

@@ -48,6 +48,7 @@ internal sealed class Workload
     private ConfigurationSnapshot _snapshot;
     private ScalingPolicy _policy;
     private Connections _connections;
+    private WorkloadSlots? _slots;
     private PublishedDecision? _published;
     private long _lastAskedTicks;
     private int _openStreams;
@@ -62,6 +63,7 @@ internal sealed class Workload
         _snapshot = snapshot;
         _policy = PolicyOf(trigger, snapshot);
         _connections = ConnectionsOf(trigger, _policy, snapshot);
+        _slots = SlotsOf();
     }
 
     public WorkloadKey Key { get; }
@@ -101,6 +103,9 @@ internal sealed class Workload
     /// Why it cannot be evaluated: a connection that it needs is not configured, or not for its namespace; null when it can.
     /// </summary>
     public ConnectionProblem? Problem => Volatile.Read(ref _connections).Problem;
+
+    /// <summary>What its history belongs to; null without queues, and while <see cref="Problem"/> is not null.</summary>
+    public WorkloadSlots? Slots => Volatile.Read(ref _slots);
 
     /// <summary>The policy it was last evaluated with, or will be first.</summary>
     public ScalingPolicy Policy => Volatile.Read(ref _policy);
@@ -148,6 +153,7 @@ internal sealed class Workload
         _snapshot = snapshot;
         var connections = ConnectionsOf(Trigger, _policy, snapshot);
         Volatile.Write(ref _connections, connections);
+        Volatile.Write(ref _slots, SlotsOf());
         if (connections.Problem is not null)
         {
             WakeStreams();
@@ -191,6 +197,10 @@ internal sealed class Workload
             WakeStreams();
         }
     }
+
+    private WorkloadSlots? SlotsOf() => _connections.Broker is { } broker && Trigger.Queues is { } queues
+        ? new WorkloadSlots(new HistoryKey(broker.Name, Trigger.Vhost, queues.Canonical, _policy.Concurrency))
+        : null;
 
     private void WakeStreams() => Interlocked.Exchange(ref _activityChanged, NewSignal()).TrySetResult();
 

@@ -54,7 +54,6 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
         (MetricFamily.Gauge(OwnSeries.Arrivals, "Messages arriving; no sample when not known."), static (in d, _) => d.ArrivalsPerSecond),
         (MetricFamily.Gauge("gpu_scaler_workload_completions_per_second", "Messages done; no sample when not known."), static (in d, _) => d.CompletionsPerSecond),
         (MetricFamily.Gauge("gpu_scaler_workload_service_time_seconds", "Work in one message; no sample when not known.", "seconds"), static (in d, _) => d.ServiceTimeSeconds),
-        (MetricFamily.Gauge(OwnSeries.MeasuredServiceTime, "The same where it was measured; read again after a restart.", "seconds"), static (in d, _) => d.ServiceTimeSource == ServiceTimeSource.Measured ? d.ServiceTimeSeconds : null),
         (MetricFamily.Gauge("gpu_scaler_workload_cold_start_seconds", "Time from asking for a replica to its first message that is reckoned with.", "seconds"), static (in d, _) => OfQueues(in d, d.ColdStart.TotalSeconds)),
         (MetricFamily.Gauge(OwnSeries.MeasuredColdStart, "The same as it was measured (P90 of the newest watches); read again after a restart.", "seconds"), static (in d, _) => d.Forecast.MeasuredColdStartSeconds > 0 ? d.Forecast.MeasuredColdStartSeconds : null),
         (MetricFamily.Gauge("gpu_scaler_workload_cold_start_watches", "Watches behind that measure."), static (in d, _) => d.Forecast.ColdStartWatches > 0 ? d.Forecast.ColdStartWatches : null),
@@ -85,6 +84,8 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
         (MetricFamily.Gauge("gpu_scaler_workload_latency_replicas", "Replicas asked for by that latency."), static (in d, _) => d.Fleet.LatencySeconds > 0 ? d.Fleet.LatencyReplicas : null),
         (MetricFamily.Gauge("gpu_scaler_workload_query_replicas", "Replicas its query asks for."), static (in d, _) => d.Fleet.HasQuery ? d.Fleet.QueryReplicas : null),
     ];
+
+    private static readonly MetricFamily MeasuredServiceTime = MetricFamily.Gauge(OwnSeries.MeasuredServiceTime, "Work in one message where it was measured, for the queues and concurrency that slots stands for; read again after a restart.", "seconds");
 
     private static readonly MetricFamily Shares = MetricFamily.Gauge("gpu_scaler_workload_queue_shares", "Sum of the shares of all workloads on its most shared queue; above 1 counts demand more than once.");
 
@@ -125,6 +126,15 @@ internal sealed class WorkloadSeries(WorkloadRegistry registry, CurrentConfigura
         foreach (var (family, value) in OfAnswers)
         {
             Write(writer, family, value, answers, now);
+        }
+
+        writer.Begin(MeasuredServiceTime);
+        foreach (var (workload, decision) in answers)
+        {
+            if (workload.Slots is { } slots && decision.Decision is { ServiceTimeSource: ServiceTimeSource.Measured, ServiceTimeSeconds: { } measured })
+            {
+                writer.Sample(measured, workload.Labels, slots.Labels);
+            }
         }
 
         writer.Begin(Shares);

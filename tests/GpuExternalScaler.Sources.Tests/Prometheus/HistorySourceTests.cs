@@ -43,21 +43,22 @@ public sealed class HistorySourceTests : IAsyncLifetime
         sweep.Should().BeEquivalentTo(new { Connection = "main", Source = FleetSource.Past, Succeeded = true, Asked = 6, Answered = 6, Rows = 0 });
         _prometheus.Queries.Should().Equal(
             ("time()", ""),
-            (Newest("service_time_measured"), "1795352400.25"),
-            (Newest("cold_start_measured"), "1795352400.25"));
+            (Newest("service_time_measured", "slots"), "1795352400.25"),
+            (Newest("cold_start_measured", "trigger"), "1795352400.25"));
         _prometheus.Ranges.Should().Equal(
             ($"max by ({labels}) (gpu_scaler_workload_arrivals_per_second)", ServerNow - 900, ServerNow, 15),
             ($"max by ({labels}) (gpu_scaler_workload_arrivals_per_second)", ServerNow - 1800, ServerNow - 900, 15),
             ($"max by ({labels}) (gpu_scaler_workload_arrivals_per_second)", ServerNow - 2700, ServerNow - 1800, 15));
 
-        static string Newest(string name) => $"({Last(name, 180_000)} or {Last(name, 2_700_000)})";
+        static string Newest(string name, string apart) => $"({Last(name, apart, 180_000)} or {Last(name, apart, 2_700_000)})";
 
-        static string Last(string name, int milliseconds) => $"max by ({labels}) (last_over_time(gpu_scaler_workload_{name}_seconds[{milliseconds}ms]))";
+        static string Last(string name, string apart, int milliseconds) =>
+            $"max by (namespace,exported_namespace,scaled_object,{apart}) (last_over_time(gpu_scaler_workload_{name}_seconds[{milliseconds}ms]))";
     }
 
     [Theory]
-    [InlineData("namespace=genai,scaled_object=filter,trigger=t1")] // honor_labels
-    [InlineData("namespace=gpu-scaler,exported_namespace=genai,scaled_object=filter,trigger=t1")]
+    [InlineData("namespace=genai,scaled_object=filter,trigger=t1,slots=s1")] // honor_labels
+    [InlineData("namespace=gpu-scaler,exported_namespace=genai,scaled_object=filter,trigger=t1,slots=s1")]
     public async Task Samples_are_as_old_as_the_servers_clock_says_and_never_of_the_future(string labels)
     {
         _prometheus.AnswerRange = (_, start, end) => StubPrometheus.Matrix(
@@ -87,7 +88,7 @@ public sealed class HistorySourceTests : IAsyncLifetime
     [InlineData("90000")]
     public async Task A_time_that_is_none_is_left_out(string value)
     {
-        _prometheus.Answer = query => query == "time()" ? StubPrometheus.Scalar(ServerNow) : StubPrometheus.Vector(At("namespace=genai,scaled_object=filter,trigger=t1", value));
+        _prometheus.Answer = query => query == "time()" ? StubPrometheus.Scalar(ServerNow) : StubPrometheus.Vector(At("namespace=genai,scaled_object=filter,trigger=t1,slots=s1", value));
 
         await _source.SweepPastAsync(CancellationToken.None);
 
@@ -132,6 +133,24 @@ public sealed class HistorySourceTests : IAsyncLifetime
         var past = Past(Filter with { Trigger = asked }, static owner => owner.Trigger == "asked");
         var index = series.FindIndex(one => one[0] == found);
         (past?.Arrivals[0].ArrivalsPerSecond).Should().Be(index < 0 ? null : index + 1);
+    }
+
+    [Theory]
+    [InlineData("t1", "s1", 2.5)]
+    [InlineData("t2", "s1", 2.5)] // edited, and its queues are the same
+    [InlineData("t2,t3", "s1", 2.5)] // more than once
+    [InlineData("t2", "s2", null)] // a trigger that is gone, of other queues
+    [InlineData("t1", "s2", null)] // another concurrency
+    public async Task A_service_time_is_that_of_the_same_queues_and_slots(string triggers, string slots, double? expected)
+    {
+        _prometheus.AnswerRange = static (_, _, end) => StubPrometheus.Matrix(("namespace=genai,scaled_object=filter,trigger=t1", [(end, "3")]));
+        _prometheus.Answer = query => query == "time()" ? StubPrometheus.Scalar(ServerNow)
+            : query.Contains("service_time", StringComparison.Ordinal) ? StubPrometheus.Vector([.. triggers.Split(',').Select(trigger => At($"namespace=genai,scaled_object=filter,trigger={trigger},slots={slots}", "2.5"))])
+            : StubPrometheus.Vector();
+
+        await _source.SweepPastAsync(CancellationToken.None);
+
+        Past(Filter)!.ServiceTimeSeconds.Should().Be(expected);
     }
 
     [Fact]
@@ -317,7 +336,7 @@ public sealed class HistorySourceTests : IAsyncLifetime
     private PastArrivals? Past(SeriesOwner owner, Predicate<SeriesOwner>? isAskedAbout = null)
     {
         _source.TryGetPast(Now, out var table).Should().BeTrue();
-        return table?.Find(owner, isAskedAbout ?? (static _ => false));
+        return table?.Find(owner, "s1", isAskedAbout ?? (static _ => false));
     }
 
     private static (string Labels, string Value) At(string labels, string value) => (labels, value);

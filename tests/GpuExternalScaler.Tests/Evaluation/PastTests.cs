@@ -16,6 +16,7 @@ namespace GpuExternalScaler.Tests.Evaluation;
 /// <summary>The real server with a broker's page and a Prometheus that remember what a test wishes.</summary>
 public sealed class PastTests : IAsyncLifetime
 {
+    private static readonly string Slots = new WorkloadSlots(new HistoryKey("main", "/", "names:images", 1)).Id;
     private readonly TaskCompletionSource _let = new();
     private readonly ConcurrentQueue<string> _log = new();
     private StubHistory _prometheus = null!;
@@ -37,7 +38,7 @@ public sealed class PastTests : IAsyncLifetime
     [Fact]
     public async Task The_first_answer_already_has_the_past()
     {
-        _prometheus.SeriesLabels = """{"namespace":"monitoring","exported_namespace":"genai","scaled_object":"workers","trigger":"edited"}""";
+        _prometheus.SeriesLabels = $$"""{"namespace":"monitoring","exported_namespace":"genai","scaled_object":"workers","trigger":"edited","slots":"{{Slots}}"}""";
         _prometheus.ServiceTime = "2.5";
         _prometheus.Arrivals = static _ => 4;
         _prometheus.Delay = _ => _let.Task;
@@ -53,6 +54,34 @@ public sealed class PastTests : IAsyncLifetime
         workload.Published!.Decision.ServiceTimeSeconds.Should().Be(2.5);
         History(workload).MeasuredServiceTimeSeconds.Should().Be(2.5);
         _prometheus.Queries.Count(static query => query == "time()").Should().BeLessThanOrEqualTo(2, "the weeks before are asked for apart");
+    }
+
+    [Fact]
+    public async Task A_service_time_of_other_queues_or_slots_does_not_replace_the_policys()
+    {
+        _prometheus.SeriesLabels = """{"namespace":"genai","scaled_object":"workers","trigger":"edited","slots":"others"}""";
+        _prometheus.ServiceTime = "0.05";
+        _prometheus.Arrivals = static _ => 4;
+        await using var server = await StartServerAsync(more: "timeout: 10s", policy: "defaults: { serviceTime: 10m }");
+        var workload = await AskAsync(server);
+
+        await UntilAsync(() => workload.Published?.Decision.IsDecided ?? false);
+
+        workload.Published!.Decision.ArrivalsPerSecond.Should().Be(4);
+        workload.Published.Decision.ServiceTimeSeconds.Should().Be(600);
+    }
+
+    [Fact]
+    public void Slots_are_told_apart_by_all_that_makes_them()
+    {
+        HistoryKey[] keys =
+        [
+            new("main", "/", "names:images", 1), new("main", "/", "names:images", 8), new("main", "/", "names:image", 11),
+            new("other", "/", "names:images", 1), new("main", "a", "names:images", 1), new("main/", "", "names:images", 1),
+        ];
+
+        keys.Select(static key => new WorkloadSlots(key).Id).Should().OnlyHaveUniqueItems();
+        new WorkloadSlots(keys[0]).Id.Should().Be(Slots).And.HaveLength(12);
     }
 
     [Theory]
@@ -114,7 +143,7 @@ public sealed class PastTests : IAsyncLifetime
     public async Task Two_workloads_of_one_queue_are_both_filled_in_and_a_third_takes_from_them()
     {
         _prometheus.ServiceTime = "2.5";
-        _prometheus.SeriesLabels = """{"namespace":"genai","scaled_object":"workers","trigger":"t1"}""";
+        _prometheus.SeriesLabels = $$"""{"namespace":"genai","scaled_object":"workers","trigger":"t1","slots":"{{Slots}}"}""";
         _prometheus.Delay = _ => _let.Task;
         await using var server = await StartServerAsync();
         var first = await AskAsync(server);
@@ -173,7 +202,7 @@ public sealed class PastTests : IAsyncLifetime
         return server.Services.GetRequiredService<WorkloadRegistry>().All.Single(workload => workload.Key.Name == name);
     }
 
-    private async Task<WebApplication> StartServerAsync(string more = "timeout: 10s")
+    private async Task<WebApplication> StartServerAsync(string more = "timeout: 10s", string policy = "")
     {
         var yaml = $$"""
             listen: { grpc: "127.0.0.1:0", http: "127.0.0.1:0" }
@@ -181,6 +210,7 @@ public sealed class PastTests : IAsyncLifetime
             prometheus: { main: { url: "{{_prometheus.Url}}", {{more}} } }
             history: { prometheus: main }
             evaluation: { interval: 100ms }
+            {{policy}}
             """;
         var server = ScalerServer.Build(ConfigurationFile.Parse(yaml, out _)!, logging =>
         {

@@ -43,7 +43,6 @@ public class WorkloadSeriesTests
         });
 
         page.Should().Equal(
-            ("service_time_measured_seconds", "2.5"),
             ("cold_start_seconds", "45"),
             ("cold_start_measured_seconds", "42"),
             ("cold_start_watches", "7"),
@@ -57,6 +56,7 @@ public class WorkloadSeriesTests
             ("warm_replicas", "2"),
             ("ledger_replica_seconds", "-120"),
             ("ledger_wait_avoided_seconds", "900"),
+            ("service_time_measured_seconds", "2.5"),
             ("forecaster short_trend", "1"));
     }
 
