@@ -89,7 +89,7 @@ public sealed class HistorySource : ISource
     public TimeSpan ColdStart
     {
         get => new(Interlocked.Read(ref _coldStartTicks));
-        set => Interlocked.Exchange(ref _coldStartTicks, Math.Min(value.Ticks, LongestColdStart.Ticks));
+        set => Interlocked.Exchange(ref _coldStartTicks, Math.Clamp(value.Ticks, 0, LongestColdStart.Ticks));
     }
 
     /// <summary>What arrived in the weeks before; null while that is not known.</summary>
