@@ -30,6 +30,7 @@ internal sealed class Recorder(RecordingFiles files, RecordingOptions options, R
     private DateTimeOffset _flushedAt;
     private DateTimeOffset _sweptAt;
     private bool _isTold;
+    private bool _wasShort;
     private int _segments;
     private int _tick;
     private int _stateBytes;
@@ -148,10 +149,17 @@ internal sealed class Recorder(RecordingFiles files, RecordingOptions options, R
             EndOlder(older, now);
         }
 
-        if (_newest is { } full && now - full.BeganAt < ShortestSegment)
+        if (_newest is { } full)
         {
-            Stop("its limit is too small for so many workloads", now);
-            return;
+            // One may have gone on with a file that was nearly full; after it comes a whole one.
+            var isShort = now - full.BeganAt < ShortestSegment;
+            if (isShort && _wasShort)
+            {
+                Stop("its limit is too small for so many workloads", now);
+                return;
+            }
+
+            _wasShort = isShort;
         }
 
         var segment = new Segment(++_segments, now, new RecordingEncoder(ProcessSeries.Version));

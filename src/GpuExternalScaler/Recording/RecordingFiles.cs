@@ -21,6 +21,7 @@ internal sealed class RecordingFiles(RecordingOptions options, RecordingStatus s
     private readonly long _half = options.Limit / 2;
     private OpenSegment? _newest;
     private OpenSegment? _older;
+    private FileStream? _claim;
     private string? _failure;
     private int _full;
     private long _handed;
@@ -84,6 +85,7 @@ internal sealed class RecordingFiles(RecordingOptions options, RecordingStatus s
 
         Close(ref _newest);
         Close(ref _older);
+        _claim?.Dispose();
     }
 
     private bool Hand(Piece piece)
@@ -105,6 +107,12 @@ internal sealed class RecordingFiles(RecordingOptions options, RecordingStatus s
                 Begin(piece);
                 break;
             case PieceKind.Records when piece.Segment == _newest?.Number:
+                if (!File.Exists(options.File))
+                {
+                    // It would be written to for hours without being there.
+                    throw new FileNotFoundException("it was moved or deleted");
+                }
+
                 Write(_newest, piece);
                 if (_newest.Length >= FullAt * _half)
                 {
@@ -123,7 +131,9 @@ internal sealed class RecordingFiles(RecordingOptions options, RecordingStatus s
 
     private void Begin(Piece piece)
     {
-        if (_newest is { } open && open.Length < FullAt * _half)
+        // The server before this one may still be at it.
+        _claim ??= RecordingOptions.Claim(options.File);
+        if (_newest is { IsOver: false } open && open.Length < FullAt * _half)
         {
             // The recorder began anew: the file goes on.
             _newest = open.Next(piece.Segment, piece.Content);

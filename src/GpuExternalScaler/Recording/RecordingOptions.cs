@@ -19,16 +19,12 @@ internal sealed record RecordingOptions(string File, long Limit)
     {
         try
         {
-            if (!System.IO.File.Exists(File))
+            if (!IsOurs(File, Open))
             {
-                using (Open(File))
-                {
-                    return null;
-                }
+                return "it exists and is no recording, and is not overwritten";
             }
 
-            using var stream = Open(File);
-            return stream.Length > 0 && Scaling.Recording.Recordings.WholeLength(stream) is null ? "it exists and is no recording, and is not overwritten" : null;
+            return System.IO.File.Exists(Older) && !IsOurs(Older, System.IO.File.OpenRead) ? $"{Older} exists and is no recording, and is not overwritten" : null;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
@@ -36,10 +32,25 @@ internal sealed record RecordingOptions(string File, long Limit)
         }
     }
 
-    /// <summary>Opens a file to write on; one that there was not can be read by its owner alone.</summary>
-    public static FileStream Open(string file)
+    private static bool IsOurs(string file, Func<string, FileStream> open)
     {
-        var options = new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.ReadWrite, Share = FileShare.Read | FileShare.Delete, BufferSize = 0 };
+        using var stream = open(file);
+        return stream.Length == 0 || Scaling.Recording.Recordings.WholeLength(stream) is not null;
+    }
+
+    /// <summary>Opens a file to write on; one that there was not can be read by its owner alone.</summary>
+    public static FileStream Open(string file) => Open(file, FileShare.Read | FileShare.Delete);
+
+    /// <summary>
+    /// Claims a recording for this process until what it gives is disposed. On Unix two that share a file for reading both get it to
+    /// write to, and would write over each other: what keeps others out is a file beside it that nobody shares.
+    /// </summary>
+    /// <exception cref="IOException">Another process has it.</exception>
+    public static FileStream Claim(string file) => Open(file + ".lock", FileShare.None);
+
+    private static FileStream Open(string file, FileShare share)
+    {
+        var options = new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.ReadWrite, Share = share, BufferSize = 0 };
         if (!OperatingSystem.IsWindows())
         {
             options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;

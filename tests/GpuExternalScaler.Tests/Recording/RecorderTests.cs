@@ -126,6 +126,10 @@ public sealed class RecorderTests : IDisposable
         await File.WriteAllTextAsync(FileIn("notes.txt"), "mine");
         new RecordingOptions(FileIn("notes.txt"), 1_000_000).Problem().Should().Contain("not overwritten");
         new RecordingOptions(FileIn("none/r.gsr"), 1_000_000).Problem().Should().NotBeNull();
+
+        // A rotation would put the newer half in its place.
+        File.Move(FileIn("notes.txt"), FileIn("r.gsr.1"));
+        new RecordingOptions(FileIn("r.gsr"), 1_000_000).Problem().Should().Contain("r.gsr.1").And.Contain("not overwritten");
     }
 
     [Fact]
@@ -137,6 +141,71 @@ public sealed class RecorderTests : IDisposable
         stage.Warnings.Should().NotBeEmpty().And.OnlyContain(static warning => warning.Contains("too small", StringComparison.Ordinal));
         _folder.EnumerateFiles().Sum(static file => file.Length).Should().BeLessThanOrEqualTo(RecordingOptions.SmallestLimit);
         await stage.EndAsync();
+    }
+
+    [Fact]
+    public async Task Two_servers_do_not_write_over_each_other_and_the_second_goes_on_when_the_first_has_ended()
+    {
+        // A rolling update: the new one begins before the old one is gone.
+        var first = Stage.Begin(FileIn("r.gsr"), limit: 10_000_000, workloads: 5);
+        await first.TicksAsync(10);
+        var second = Stage.Begin(FileIn("r.gsr"), limit: 10_000_000, workloads: 5);
+        for (var tick = 0; tick < 20; tick++)
+        {
+            await first.TicksAsync(1);
+            await second.TicksAsync(1);
+        }
+
+        second.Status.IsUp.Should().BeFalse();
+        second.Warnings.Should().ContainSingle().Which.Should().Contain("another process");
+        await first.EndAsync();
+        await second.TicksAsync(40);
+        second.Status.IsUp.Should().BeTrue();
+        await second.EndAsync();
+
+        var report = Replay("r.gsr");
+        report.IsIdentical.Should().BeTrue();
+        report.Segments.Should().Be(2);
+        report.Steps.Should().BeGreaterThan(30 * 5);
+    }
+
+    [Fact]
+    public async Task What_does_not_fit_behind_what_a_server_before_left_begins_a_file_of_its_own()
+    {
+        var before = Stage.Begin(FileIn("r.gsr"), limit: 100_000, workloads: 40);
+        while (new FileInfo(FileIn("r.gsr")) is not { Exists: true, Length: > 40_000 })
+        {
+            await before.TicksAsync(1);
+        }
+
+        await before.EndAsync();
+        new FileInfo(FileIn("r.gsr")).Length.Should().BeLessThan(45_000, "there must be some room, and too little");
+        var stage = Stage.Begin(FileIn("r.gsr"), limit: 100_000, workloads: 150);
+        await stage.TicksAsync(20);
+
+        stage.Warnings.Should().BeEmpty();
+        stage.Status.IsUp.Should().BeTrue();
+        await stage.EndAsync();
+        var report = Replay("r.gsr");
+        report.IsIdentical.Should().BeTrue();
+        report.Workloads.Should().HaveCount(150);
+    }
+
+    [Fact]
+    public async Task A_file_that_is_taken_away_is_said_and_begun_anew()
+    {
+        var stage = Stage.Begin(FileIn("r.gsr"), limit: 10_000_000, workloads: 5);
+        await stage.TicksAsync(10);
+        File.Move(FileIn("r.gsr"), FileIn("kept.gsr"));
+        await stage.TicksAsync(10);
+        stage.Status.IsUp.Should().BeFalse();
+        stage.Warnings.Should().ContainSingle().Which.Should().Contain("moved or deleted");
+
+        await stage.TicksAsync(40);
+        stage.Status.IsUp.Should().BeTrue();
+        await stage.EndAsync();
+        Replay("r.gsr").IsIdentical.Should().BeTrue();
+        Replay("kept.gsr").IsIdentical.Should().BeTrue();
     }
 
     [Fact]
