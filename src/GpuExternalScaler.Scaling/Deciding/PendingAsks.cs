@@ -19,18 +19,18 @@ internal struct PendingAsks
     public void Note(DateTimeOffset now, double asked, TimeSpan coldStart)
     {
         var span = Math.Max(1, coldStart.Ticks * 2 / Slots);
-        var slot = (now.UtcTicks - _beganAt) / span;
-        if (_least is null || span != _span || slot - _slot > Slots)
+        if (_least is null || ((now.UtcTicks - _beganAt) / _span) - _slot > Slots)
         {
-            (_least, _beganAt, _span) = (_least ?? new float[Slots], now.UtcTicks, span);
-            Array.Clear(_least);
-            _last = 0;
-            (slot, _slot) = (Slots, Slots - 1);
-            _beganAt -= slot * span;
+            (_least, _beganAt, _span) = (new float[Slots], now.UtcTicks - (Slots * span), span);
+            (_last, _slot) = (0, Slots - 1);
+        }
+        else if (span != _span)
+        {
+            Divide(span);
         }
 
         // A clock that went back adds to the newest.
-        slot = Math.Max(slot, _slot);
+        var slot = Math.Max((now.UtcTicks - _beganAt) / span, _slot);
         while (_slot < slot)
         {
             // An answer stands until the next one.
@@ -75,6 +75,27 @@ internal struct PendingAsks
         }
 
         return (sum * coldStart.TotalSeconds * 2 / Slots, Math.Max(0, since[0] - there));
+    }
+
+    // A cold start that is measured becomes another one while those that showed it are still coming: what was asked for was asked for
+    // all the same. Older than all that is known, nothing was.
+    private void Divide(long span)
+    {
+        var least = new float[Slots];
+        least[0] = _least![_slot % Slots];
+        for (var i = 1; i < Slots; i++)
+        {
+            var oldest = ((i * span) + _span - 1) / _span;
+            var value = oldest < Slots ? float.MaxValue : 0;
+            for (var age = ((i - 1) * span / _span) + 1; age <= Math.Min(oldest, Slots - 1); age++)
+            {
+                value = Math.Min(value, _least[(_slot + Slots - age) % Slots]);
+            }
+
+            least[Slots - i] = value;
+        }
+
+        (_least, _beganAt, _slot, _span) = (least, _beganAt + (_slot * _span) - (Slots * span), Slots, span);
     }
 
     /// <summary>An independent copy.</summary>

@@ -239,6 +239,34 @@ public class ForecastTests
         Run(asksEarlier: true).Should().BeGreaterThan(Run(asksEarlier: false) + 5);
     }
 
+    [Theory]
+    [InlineData(66)]
+    [InlineData(48)]
+    public void Replicas_on_their_way_are_not_forgotten_when_the_first_of_them_shows_another_cold_start(double measured)
+    {
+        static ForecastFigures Run(double measured)
+        {
+            var workload = new Workload { Policy = Minute with { MeasuresColdStart = true } };
+            long completed = 0;
+            ScalingDecision decision = default;
+            for (var t = 0; t < 50; t += 5)
+            {
+                if (t == 40)
+                {
+                    workload.State.History.ColdStarts.Fill(measured);
+                }
+
+                completed += 50;
+                decision = workload.After(5).Queue(600 + (40 * t / 5), 10, 10).Counters(610, completed, completed + 610).Step();
+            }
+
+            return decision.Forecast;
+        }
+
+        Run(60).PendingReplicas.Should().BeGreaterThan(5);
+        Run(measured).PendingReplicas.Should().BeApproximately(Run(60).PendingReplicas, 1);
+    }
+
     private ScalingDecision Run(Workload workload, double seconds, Func<double, double> rate, Func<ScalingDecision, bool>? until = null)
     {
         var began = (workload.Now - Workload.Start).TotalSeconds;
