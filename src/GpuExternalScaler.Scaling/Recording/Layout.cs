@@ -124,6 +124,11 @@ internal sealed class Layout(string name, NodeKind kind)
                 columns[c] = ReadColumn(from);
             }
 
+            if (columns.DistinctBy(static column => (column.Name, column.Kind)).Count() < columns.Length)
+            {
+                throw from.Wrong("two columns of one name");
+            }
+
             all[i].Columns = columns;
             parts[i] = new (string, int)[from.Count(RecordingLimits.Columns)];
             for (var p = 0; p < parts[i].Length; p++)

@@ -166,6 +166,14 @@ public sealed class RecordingTests
     }
 
     [Fact]
+    public void Two_columns_of_one_name_are_refused()
+    {
+        var other = Rewritten(RecordedRun.OfRandom(4, workloads: 1, flushes: false), "WaitingAtColdStart", "SaturationReplicas");
+
+        FluentActions.Invoking(() => Replay(other)).Should().Throw<InvalidDataException>().WithMessage("*two columns of one name*");
+    }
+
+    [Fact]
     public void A_recording_that_ends_anywhere_is_read_up_to_there()
     {
         var whole = RecordedRun.OfRandom(6, workloads: 2, steps: 12);
