@@ -51,7 +51,7 @@ public static class DecisionFold
 
         state.Fleet ??= new FleetState { BeganAt = now, HasAnswer = state.HasAnswer, LastAnswer = state.LastAnswer };
         var queues = snapshot.HasQueues ? StepQueues(state, snapshot, policy, now) : default;
-        return FleetFold.Step(state.Fleet, queues, snapshot, policy, now);
+        return FleetFold.Step(state.Fleet, queues, snapshot, policy, state.History.ColdStarts.InForce(policy), now);
     }
 
     private static ScalingDecision StepQueues(WorkloadState state, in WorkloadSnapshot snapshot, ScalingPolicy policy, DateTimeOffset now)

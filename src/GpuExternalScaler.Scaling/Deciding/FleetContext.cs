@@ -20,6 +20,9 @@ internal readonly ref struct FleetContext
     /// <summary>The most there may be; null if not known.</summary>
     public double? Maximum { get; init; }
 
+    /// <summary>The cold start in force (L).</summary>
+    public TimeSpan ColdStart { get; init; }
+
     /// <summary>Consumers on the queues; 0 without queues.</summary>
     public long Consumers { get; init; }
 

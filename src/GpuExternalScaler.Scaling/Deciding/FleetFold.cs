@@ -23,10 +23,11 @@ internal static class FleetFold
     /// <param name="queues">The decision by the queues alone; not to be looked at for a workload without queues.</param>
     /// <param name="snapshot">The newest readings.</param>
     /// <param name="policy">The policy.</param>
+    /// <param name="coldStart">The cold start in force (L).</param>
     /// <param name="now">The moment of the step.</param>
-    public static ScalingDecision Step(FleetState state, in ScalingDecision queues, in WorkloadSnapshot snapshot, ScalingPolicy policy, DateTimeOffset now)
+    public static ScalingDecision Step(FleetState state, in ScalingDecision queues, in WorkloadSnapshot snapshot, ScalingPolicy policy, TimeSpan coldStart, DateTimeOffset now)
     {
-        var context = ContextOf(state, queues, snapshot, policy, now);
+        var context = ContextOf(state, queues, snapshot, policy, coldStart, now);
         var vram = VramSignal.Evaluate(state.Vram, snapshot, policy, context);
         var servers = ServersOf(state, snapshot, policy, context);
         var latency = LatencySignal.Evaluate(state.Latency, snapshot.Latency, policy, context, out var latencyIsFresh);
@@ -63,7 +64,7 @@ internal static class FleetFold
             | (servers.IsUsed && (!servers.IsComplete || servers.LacksCache) ? StaleSignals.ModelServers : StaleSignals.None)
             | (latencyIsFresh ? StaleSignals.None : StaleSignals.Latency)
             | (query.IsUsed && !(query.IsFresh && query.IsComplete) ? StaleSignals.Query : StaleSignals.None);
-        var decision = (snapshot.HasQueues ? queues : OwnOf(snapshot, policy, demand, now)) with
+        var decision = (snapshot.HasQueues ? queues : OwnOf(snapshot, coldStart, demand, now)) with
         {
             DecidedAt = now,
             Fleet = Describe(context, snapshot, vram, servers, latency, query, stale),
@@ -97,7 +98,7 @@ internal static class FleetFold
         : vram.Standing == VramStanding.NotSeen ? DecisionReason.PodsNotSeen
         : DecisionReason.SourceStale;
 
-    private static FleetContext ContextOf(FleetState state, in ScalingDecision queues, in WorkloadSnapshot snapshot, ScalingPolicy policy, DateTimeOffset now)
+    private static FleetContext ContextOf(FleetState state, in ScalingDecision queues, in WorkloadSnapshot snapshot, ScalingPolicy policy, TimeSpan coldStart, DateTimeOffset now)
     {
         var replicas = snapshot.Replicas;
         var servers = snapshot.ModelServers;
@@ -136,6 +137,7 @@ internal static class FleetFold
             Existing = existing,
             ExistingSource = source,
             Maximum = policy.MaxReplicas ?? (replicas.Reading.IsFresh(now) ? replicas.Maximum : null),
+            ColdStart = coldStart,
             Consumers = hasConsumers ? queues.Consumers : 0,
             IsIdle = queueIsIdle == false || serversIdle == false ? false : mayServe ? null : queueIsIdle ?? serversIdle,
             Load = load == LoadSource.None ? null : (queueIsIdle is null ? 0 : queues.Busy) + (isWhole ? servers.Running!.Value : 0),
@@ -247,7 +249,7 @@ internal static class FleetFold
         };
     }
 
-    private static ScalingDecision OwnOf(in WorkloadSnapshot snapshot, ScalingPolicy policy, in Demand demand, DateTimeOffset now)
+    private static ScalingDecision OwnOf(in WorkloadSnapshot snapshot, TimeSpan coldStart, in Demand demand, DateTimeOffset now)
     {
         var oldest = DateTimeOffset.MaxValue;
         oldest = Older(oldest, snapshot.ModelServers.Reading);
@@ -259,7 +261,7 @@ internal static class FleetFold
             DecidedAt = now,
             ObservedAt = oldest == DateTimeOffset.MaxValue ? DateTimeOffset.MinValue : oldest,
             TroubledQueue = -1,
-            ColdStart = policy.ColdStart,
+            ColdStart = coldStart,
         };
 
         static DateTimeOffset Older(DateTimeOffset than, in FleetReading reading) =>

@@ -109,7 +109,7 @@ internal static class LatencySignal
             return;
         }
 
-        var rearmed = state.RoseAt is not { } at || context.Now - at >= policy.ColdStart + reading.Window;
+        var rearmed = state.RoseAt is not { } at || context.Now - at >= context.ColdStart + reading.Window;
         if (state.SecondsAtRise is { } before && rearmed && seconds > before * (1 - (Helped * Math.Max(0, 1 - (state.ExistingAtRise / Math.Max(context.Existing, 1))))))
         {
             // It did not help then. What it asked for is kept for a while, for what it is worth, and given back.

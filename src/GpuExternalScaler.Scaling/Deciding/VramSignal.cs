@@ -252,7 +252,7 @@ internal static class VramSignal
             need = Math.Max(need, state.Need);
         }
 
-        if (need > state.Need && !MayRise(state, sums, own is not null && state.RatchetBase is null && policy.VramAggregate == VramAggregate.Total, policy, context.Now))
+        if (need > state.Need && !MayRise(state, sums, own is not null && state.RatchetBase is null && policy.VramAggregate == VramAggregate.Total, policy, context))
         {
             // What was asked for at the last rise may be asked for again.
             need = Math.Max(state.Need, Math.Min(need, state.NeedAtRise));
@@ -314,7 +314,7 @@ internal static class VramSignal
         }
 
         // The trend is of what pods hold; more than double is nobody's to foresee.
-        var then = load + Math.Clamp(state.Trend * usable * policy.ColdStart.TotalSeconds, 0, load);
+        var then = load + Math.Clamp(state.Trend * usable * context.ColdStart.TotalSeconds, 0, load);
         return then / room / perReplica;
     }
 
@@ -322,10 +322,10 @@ internal static class VramSignal
     /// Whether the answer may rise. With an unknown base or a ratchet more pods hold more memory whatever the load: then once per cold
     /// start, or when the pods there are hold more than at the last rise.
     /// </summary>
-    private static bool MayRise(VramState state, in PodSums sums, bool isProportional, ScalingPolicy policy, DateTimeOffset now) =>
+    private static bool MayRise(VramState state, in PodSums sums, bool isProportional, ScalingPolicy policy, in FleetContext context) =>
         isProportional
         || state.RoseAt is not { } at
-        || now - at >= policy.ColdStart + policy.YoungPod
+        || context.Now - at >= context.ColdStart + policy.YoungPod
         || (state.RatchetBase is null && sums.Mature <= state.PodsAtRise && sums.MatureMean > state.MeanAtRise + Steady);
 
     private static void Learn(VramState state, in PodSums sums, double threshold, in FleetContext context)

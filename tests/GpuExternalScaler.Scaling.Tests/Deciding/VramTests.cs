@@ -276,6 +276,26 @@ public class VramTests
     }
 
     [Fact]
+    public void Memory_is_looked_ahead_for_as_long_as_a_cold_start_is_measured_to_take()
+    {
+        static ScalingDecision Run(ScalingPolicy policy, double? measured)
+        {
+            var fleet = new Fleet { Policy = policy with { VramThreshold = 0.85, ModelMemory = (long)(10 * Fleet.Gib) } };
+            fleet.State.History.ColdStarts.Fill(measured ?? 0);
+            var used = 0.3;
+            return fleet.Run(150, f => f.Pods(4, used += 0.02, old: true), every: 10);
+        }
+
+        var minute = ScalingPolicy.Default;
+        var given = Run(minute with { ColdStart = TimeSpan.FromSeconds(180) }, null);
+        var measured = Run(minute with { MeasuresColdStart = true }, 180);
+
+        given.Replicas.Should().BeGreaterThan(Run(minute, null).Replicas + 0.1);
+        measured.Replicas.Should().Be(given.Replicas);
+        measured.ColdStart.Should().Be(given.ColdStart);
+    }
+
+    [Fact]
     public void Pods_that_just_began_do_not_pass_for_load_nor_for_room()
     {
         // T15. With an unknown base, weights that are being loaded would look like load.
