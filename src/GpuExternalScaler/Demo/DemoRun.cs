@@ -3,6 +3,7 @@ using GpuExternalScaler.Configuration;
 using GpuExternalScaler.Evaluation;
 using GpuExternalScaler.Rpc.Protocol;
 using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Simulation.Kubernetes;
 using GpuExternalScaler.Sources.RabbitMq;
 
 namespace GpuExternalScaler.Demo;
@@ -27,7 +28,9 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
     private readonly DemoCluster _cluster = new(settings);
     private readonly DemoScript _script = new(settings);
     private readonly HorizontalPodAutoscaler _hpa = new(settings.Hpa);
-    private readonly KedaActivation _activation = new(settings.Cooldown);
+
+    // The first poll comes when the server has had time to sample the queue: an answer is what there is to see.
+    private readonly KedaActivation _activation = new(settings.ScaledObject, TimeSpan.FromSeconds(settings.ScaledObject.PollingSeconds));
     private KedaAnswer? _answer;
     private int _asked;
     private int _unanswered;
@@ -94,7 +97,8 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
     private async Task PlayAsync(KedaPoller keda, WorkloadRegistry registry, CancellationToken cancellation)
     {
         using var pace = new PeriodicTimer(Pace, realTime);
-        var (pollAt, syncAt) = (settings.PollingInterval, settings.Hpa.SyncPeriod);
+        var syncPeriod = TimeSpan.FromSeconds(settings.Hpa.SyncSeconds);
+        var syncAt = syncPeriod;
         var (movedAt, shownAt) = (realTime.GetTimestamp(), realTime.GetTimestamp());
         DemoPhase? phase = null;
         while (_clock.Elapsed < settings.Duration)
@@ -104,7 +108,7 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
             movedAt = realTime.GetTimestamp();
 
             // Polls and syncs come at exactly their times: a sync a moment late would see the limit of the one before.
-            var to = new[] { _clock.Elapsed + step, _clock.Elapsed + LongestStep, pollAt, syncAt, settings.Duration }.Min();
+            var to = new[] { _clock.Elapsed + step, _clock.Elapsed + LongestStep, _activation.NextPollAt, syncAt, settings.Duration }.Min();
             _clock.Advance(to - _clock.Elapsed);
             var now = _clock.Elapsed;
             if (phase != _script.PhaseAt(now))
@@ -115,22 +119,19 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
 
             if (keda.TakePushed())
             {
-                Activate(now, active: true, "StreamIsActive said true");
+                Activate(now, _activation.Push(now, _cluster.At(now).Wanted), "StreamIsActive said true");
             }
 
-            if (now >= pollAt)
+            if (now >= _activation.NextPollAt)
             {
-                pollAt += settings.PollingInterval;
-                if (Take(await keda.PollAsync(cancellation)).Active is { } active)
-                {
-                    Activate(now, active, active ? "IsActive said true" : "not active for cooldownPeriod");
-                }
+                var active = Take(await keda.PollAsync(cancellation)).Active;
+                Activate(now, _activation.Poll(now, active, _cluster.At(now).Wanted), active == true ? "IsActive said true" : "not active for cooldownPeriod");
             }
 
             var kept = now >= syncAt;
             if (kept)
             {
-                syncAt += settings.Hpa.SyncPeriod;
+                syncAt += syncPeriod;
                 await SyncAsync(now, keda, cancellation);
             }
 
@@ -143,10 +144,9 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
     }
 
     /// <summary>KEDA's part: between zero and one.</summary>
-    private void Activate(TimeSpan now, bool active, string why)
+    private void Activate(TimeSpan now, int wanted, string why)
     {
         var current = _cluster.At(now).Wanted;
-        var wanted = _activation.Apply(now, active, current);
         if (wanted != current)
         {
             _cluster.ScaleTo(wanted, now);
@@ -157,16 +157,14 @@ internal sealed class DemoRun(DemoSettings settings, DemoScreen screen, TimeProv
     /// <summary>The HPA's part: above one. An answer that is an error changes nothing and is not remembered.</summary>
     private async Task SyncAsync(TimeSpan now, KedaPoller keda, CancellationToken cancellation)
     {
-        var current = _cluster.At(now).Wanted;
-        if (current == 0)
+        var moment = _cluster.At(now);
+        if (moment.Wanted == 0)
         {
             return;
         }
 
-        if (Take(await keda.ReadMetricAsync(cancellation)).Value is { } value)
-        {
-            _cluster.ScaleTo(_hpa.Sync(now, current, value, keda.Target), now);
-        }
+        var value = Take(await keda.ReadMetricAsync(cancellation)).Value;
+        _cluster.ScaleTo(_hpa.Sync(now, moment.Wanted, moment.Serving, [new ExternalMetric(TargetType.AverageValue, value, keda.Target)]), now);
     }
 
     private KedaAnswer Take(KedaAnswer answer)

@@ -1,3 +1,5 @@
+using GpuExternalScaler.Simulation.Kubernetes;
+
 namespace GpuExternalScaler.Demo;
 
 /// <summary>What the demo plays. All times are simulated ones.</summary>
@@ -42,16 +44,17 @@ internal sealed record DemoSettings
     /// <summary>A message that waited longer than this counts as late in the summary.</summary>
     public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>KEDA's <c>pollingInterval</c>; 30 s is its default.</summary>
-    public TimeSpan PollingInterval { get; init; } = TimeSpan.FromSeconds(30);
-
-    /// <summary>KEDA's <c>cooldownPeriod</c>: 300 s by default, shorter here so that there is something to see.</summary>
-    public TimeSpan Cooldown { get; init; } = TimeSpan.FromSeconds(90);
-
-    /// <summary>The HPA that KEDA makes for the ScaledObject.</summary>
-    public HorizontalPodAutoscalerOptions Hpa { get; init; } = new()
+    /// <summary>The ScaledObject. Cooldown and stabilisation are 300 s by default, shorter here so that there is something to see.</summary>
+    public ScaledObjectSpec ScaledObject { get; init; } = new()
     {
-        // 300 s by default, shorter here so that there is something to see.
-        ScaleDownStabilization = TimeSpan.FromSeconds(60),
+        CooldownSeconds = 90,
+        Autoscaler = new AutoscalerSpec
+        {
+            MaxReplicas = 40,
+            ScaleDown = ScalingRules.DefaultDown with { StabilizationWindowSeconds = 60 },
+        },
     };
+
+    /// <summary>The HPA that KEDA makes for it.</summary>
+    public AutoscalerSpec Hpa => ScaledObject.Autoscaler;
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using GpuExternalScaler.Simulation.Kubernetes;
 
 namespace GpuExternalScaler.Demo;
 
@@ -11,8 +12,8 @@ internal static class DemoText
         Line($"GPU External Scaler demo: {DemoRow.Time(settings.Duration)} simulated at {settings.Speed:0.##}x, about {settings.Duration.TotalSeconds / settings.Speed:0} s. Everything runs in this process, on 127.0.0.1."),
         Line($"  workload  queue {settings.Queue}: {settings.SteadyArrivalsPerSecond:0.##} messages/s, {settings.SpikeFactor:0.##}x that in the spike, {settings.ServiceTime.TotalSeconds:0.##} s of work each; prefetch 1"),
         Line($"  pods      one GPU each, {settings.ColdStart.TotalSeconds:0} s from asking to the first message (+/- {settings.Spread:0%}); from 0 to {settings.Hpa.MaxReplicas}"),
-        Line($"  KEDA      pollingInterval {settings.PollingInterval.TotalSeconds:0} s, cooldownPeriod {settings.Cooldown.TotalSeconds:0} s (default 300 s), external-push"),
-        Line($"  HPA       sync {settings.Hpa.SyncPeriod.TotalSeconds:0} s, tolerance {settings.Hpa.Tolerance:0.##}, up by max(+{settings.Hpa.ScaleUpPercent} %, +{settings.Hpa.ScaleUpPods}) per {settings.Hpa.ScaleUpPeriod.TotalSeconds:0} s, scale-down stabilisation {settings.Hpa.ScaleDownStabilization.TotalSeconds:0} s (default 300 s)"),
+        Line($"  KEDA      pollingInterval {settings.ScaledObject.PollingSeconds} s, cooldownPeriod {settings.ScaledObject.CooldownSeconds} s (default 300 s), external-push"),
+        Line($"  HPA       sync {settings.Hpa.SyncSeconds} s, tolerance {settings.Hpa.Tolerance:0.##}, up by max({Growth(settings.Hpa.ScaleUp)}), scale-down stabilisation {settings.Hpa.ScaleDown.StabilizationWindowSeconds} s (default 300 s)"),
         Line($"  columns   ready to saturation: as the server read them; answer, needs: value told to KEDA, in replicas; wanted, serving: pods"),
     ];
 
@@ -27,6 +28,9 @@ internal static class DemoText
         Line($"  replica-hours         {summary.ReplicaTime.TotalHours:0.00}, of which {summary.WorkTime.TotalHours:0.00} were work"),
         Line($"  polls and syncs       {asked} over gRPC, {unanswered} of them without an answer"),
     ];
+
+    private static string Growth(ScalingRules rules) =>
+        string.Join(", ", rules.Policies.Select(static policy => Line($"+{policy.Value}{(policy.Type == PolicyType.Percent ? " %" : "")} per {policy.PeriodSeconds} s")));
 
     private static string Line(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

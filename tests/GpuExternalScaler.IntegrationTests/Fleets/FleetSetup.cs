@@ -1,13 +1,20 @@
-using GpuExternalScaler.Demo;
 using GpuExternalScaler.IntegrationTests.EndToEnd;
 using GpuExternalScaler.IntegrationTests.GrpcGo;
 using GpuExternalScaler.IntegrationTests.Servers;
+using GpuExternalScaler.Simulation.Kubernetes;
 
 namespace GpuExternalScaler.IntegrationTests.Fleets;
 
 /// <summary>Configuration and calls that the tests of fleets share.</summary>
 internal static class FleetSetup
 {
+    // One sync by itself: nothing is remembered, and growth is not held back.
+    private static readonly AutoscalerSpec Unstabilised = new()
+    {
+        ScaleUp = ScalingRules.DefaultUp with { Policies = [new ScalingLimit(PolicyType.Pods, 100, 15)] },
+        ScaleDown = ScalingRules.DefaultDown with { StabilizationWindowSeconds = 0 },
+    };
+
     /// <summary>A Prometheus connection with the shortest interval there is.</summary>
     public static string PrometheusAt(Uri url, string more = "") => $$"""
         prometheus:
@@ -49,7 +56,7 @@ internal static class FleetSetup
 
     /// <summary>What Kubernetes' HPA makes of an answer, tolerance and all.</summary>
     public static int Hpa(int replicas, long value) =>
-        new HorizontalPodAutoscaler(new HorizontalPodAutoscalerOptions { ScaleDownStabilization = TimeSpan.Zero, ScaleUpPods = 100 }).Sync(TimeSpan.Zero, replicas, value, 100);
+        new HorizontalPodAutoscaler(Unstabilised).Sync(TimeSpan.Zero, replicas, replicas, [new ExternalMetric(TargetType.AverageValue, value, 100)]);
 
     /// <summary>Waits for an answer of which the HPA makes so many replicas.</summary>
     public static Task<GoCall> UntilHpaAsync(this ScalerProcess scaler, GoWorkload workload, int replicas, int expected) =>

@@ -1,6 +1,6 @@
-using GpuExternalScaler.Demo;
 using GpuExternalScaler.IntegrationTests.EndToEnd;
 using GpuExternalScaler.IntegrationTests.Servers;
+using GpuExternalScaler.Simulation.Kubernetes;
 using static GpuExternalScaler.IntegrationTests.Fleets.FleetSetup;
 
 namespace GpuExternalScaler.IntegrationTests.Fleets;
@@ -241,10 +241,10 @@ public sealed class VramTests : IAsyncLifetime
     /// <summary>An HPA with Kubernetes' defaults, stabilisation included: exporters are scraped one after the other, and what moves between them is seen twice or not at all for a moment.</summary>
     private sealed class HpaLoop(int replicas)
     {
-        private readonly HorizontalPodAutoscaler _hpa = new(new HorizontalPodAutoscalerOptions());
+        private readonly HorizontalPodAutoscaler _hpa = new(new AutoscalerSpec());
 
         public int Replicas { get; private set; } = replicas;
 
-        public void Sync(TimeSpan now, long value) => Replicas = _hpa.Sync(now, Replicas, value, 100);
+        public void Sync(TimeSpan now, long value) => Replicas = _hpa.Sync(now, Replicas, Replicas, [new ExternalMetric(TargetType.AverageValue, value, 100)]);
     }
 }

@@ -1,5 +1,5 @@
-using GpuExternalScaler.Demo;
 using GpuExternalScaler.Scaling.Deciding;
+using GpuExternalScaler.Simulation.Kubernetes;
 
 namespace GpuExternalScaler.Scaling.Tests.Twin;
 
@@ -80,7 +80,6 @@ internal static class TwinRun
     public const int PollEvery = 30;
 
     private const int SyncEvery = 15;
-    private static readonly TimeSpan Cooldown = TimeSpan.FromSeconds(300);
 
     public static readonly DateTimeOffset Start = new(2026, 1, 5, 9, 0, 0, TimeSpan.Zero);
 
@@ -89,8 +88,9 @@ internal static class TwinRun
         var broker = new TwinBroker();
         var fleet = new TwinFleet(scenario, broker);
         var log = new TwinLog(scenario) { Fleet = fleet, Broker = broker, State = new WorkloadState() };
-        var hpa = new HorizontalPodAutoscaler(new HorizontalPodAutoscalerOptions { MaxReplicas = scenario.Maximum });
-        var keda = new KedaActivation(Cooldown);
+        var scaledObject = new ScaledObjectSpec { Autoscaler = new AutoscalerSpec { MaxReplicas = scenario.Maximum } };
+        var hpa = new HorizontalPodAutoscaler(scaledObject.Autoscaler);
+        var keda = new KedaActivation(scaledObject);
         var arrivals = new TwinArrivals(scenario);
         for (var second = 0; second < scenario.Seconds; second++)
         {
@@ -107,14 +107,14 @@ internal static class TwinRun
 
             var wanted = fleet.Wanted;
             var elapsed = TimeSpan.FromSeconds(second + 1);
-            if (decision.IsDecided && second % PollEvery == 0)
+            if (second % PollEvery == 0)
             {
-                wanted = keda.Apply(elapsed, decision.IsActive, wanted);
+                wanted = keda.Poll(elapsed, decision.IsDecided ? decision.IsActive : null, wanted);
             }
 
-            if (decision.IsDecided && second % SyncEvery == 7)
+            if (second % SyncEvery == 7)
             {
-                wanted = hpa.Sync(elapsed, wanted, decision.Value, ScalingDecision.Target);
+                wanted = hpa.Sync(elapsed, wanted, fleet.Consumers, [new ExternalMetric(TargetType.AverageValue, decision.IsDecided ? decision.Value : null, ScalingDecision.Target)]);
             }
 
             log.Churn += Math.Abs(wanted - fleet.Wanted);
