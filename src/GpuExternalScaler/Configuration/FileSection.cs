@@ -58,6 +58,11 @@ internal sealed class FileSection
         return null;
     }
 
+    /// <summary>A section that stands in a list.</summary>
+    /// <param name="name">What it is called in findings: the list's key and a number.</param>
+    /// <param name="map">Its keys.</param>
+    public FileSection Item(string name, YamlMap map) => new(map, PathOf(name), _findings);
+
     /// <summary>All sections, by the names the operator chose.</summary>
     public IEnumerable<(string Name, YamlPart Key, FileSection Section)> NamedSections()
     {
