@@ -78,6 +78,12 @@ public sealed record ReplayReport
     public bool IsIdentical => Workloads.All(static workload => workload.FirstDifference is null);
 }
 
+/// <summary>Told of what a recorded step saw.</summary>
+/// <param name="workload">Whose step.</param>
+/// <param name="at">Its moment.</param>
+/// <param name="snapshot">What it saw; of no use after the call.</param>
+public delegate void SnapshotSeen(RecordedName workload, DateTimeOffset at, in WorkloadSnapshot snapshot);
+
 /// <summary>Recordings of what <see cref="DecisionFold.Step"/> saw and said: <c>docs/recording.md</c>.</summary>
 public static class Recordings
 {
@@ -137,6 +143,34 @@ public static class Recordings
             Products = products,
             CutOff = reader.CutOff,
         };
+    }
+
+    /// <summary>Goes through what the steps of some workloads saw, and decides nothing.</summary>
+    /// <exception cref="InvalidDataException">It is no recording, or a damaged one. That it ends in the middle of something is no error.</exception>
+    public static void ReadSnapshots(Stream recording, Func<RecordedName, bool> isWanted, SnapshotSeen onSnapshot)
+    {
+        ArgumentNullException.ThrowIfNull(recording);
+        ArgumentNullException.ThrowIfNull(isWanted);
+        ArgumentNullException.ThrowIfNull(onSnapshot);
+        using var reader = new RecordingReader(recording);
+        StepDecoder? decoder = null;
+        SnapshotReader? snapshots = null;
+        while (reader.Next() is { } next)
+        {
+            if (!ReferenceEquals(decoder, next))
+            {
+                (decoder, snapshots) = (next, new SnapshotReader(next.Schema));
+            }
+
+            if (next.Kind == RecordKind.Begin && isWanted(next.Workload.Name))
+            {
+                next.Workload.Tag = new SnapshotReadings();
+            }
+            else if (next.Kind == RecordKind.Step && next.Workload.Tag is SnapshotReadings readings)
+            {
+                onSnapshot(next.Workload.Name, new DateTimeOffset(next.Moment, TimeSpan.Zero), snapshots!.Read(next.Workload.Rows, readings));
+            }
+        }
     }
 
     /// <summary>Copies what a recording has of some workloads into another, with the answers that were recorded.</summary>

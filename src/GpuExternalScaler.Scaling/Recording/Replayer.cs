@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using GpuExternalScaler.Scaling.Deciding;
 using GpuExternalScaler.Scaling.Policy;
-using GpuExternalScaler.Scaling.Readings;
 
 namespace GpuExternalScaler.Scaling.Recording;
 
@@ -13,16 +12,12 @@ internal sealed class Replayer
     private readonly RecordSource _image = new();
     private readonly LayoutBinding _state;
     private readonly LayoutBinding _policy;
-    private readonly ColumnBinding[] _figureColumns;
-    private readonly ColumnBinding[] _queueColumns;
-    private readonly ColumnBinding[] _podColumns;
+    private readonly SnapshotReader _snapshots;
     private readonly ColumnBinding[] _checkedColumns;
     private readonly IReadOnlyDictionary<long, string> _reasons;
-    private readonly long[] _figureRow = new long[Rows<SnapshotFigures>.Width];
     private readonly long[] _decisionRow = new long[Rows<ScalingDecision>.Width];
     private readonly long[] _checkedRow;
     private readonly bool _canCheck;
-    private long[] _cells = [];
 
     public Replayer(StepDecoder decoder)
     {
@@ -31,9 +26,7 @@ internal sealed class Replayer
         var schema = decoder.Schema;
         _state = new LayoutBinding(schema.State, TypeNode.Of(typeof(WorkloadState)));
         _policy = new LayoutBinding(schema.Policy, TypeNode.Of(typeof(ScalingPolicy)));
-        _figureColumns = ColumnBinding.Of(schema.Figures.Columns, Rows<SnapshotFigures>.Layout.Columns);
-        _queueColumns = ColumnBinding.Of(schema.Queue.Columns, Rows<QueueReading>.Layout.Columns);
-        _podColumns = ColumnBinding.Of(schema.Pod.Columns, Rows<PodMemory>.Layout.Columns);
+        _snapshots = new SnapshotReader(schema);
 
         // The other way round: today's decision, in the columns and numbers of the file.
         _checkedColumns = ColumnBinding.Of(Rows<ScalingDecision>.Layout.Columns, schema.Decision.Columns);
@@ -76,18 +69,13 @@ internal sealed class Replayer
     private ReplayedStep Step(DecodedWorkload workload, Replayed replayed)
     {
         var rows = workload.Rows;
-        Array.Clear(_figureRow);
-        ColumnBinding.Translate(_figureColumns, rows.Figures, _figureRow);
-        var figures = default(SnapshotFigures);
-        Rows<SnapshotFigures>.Type.Write(ref figures, ref MemoryMarshal.GetArrayDataReference(_figureRow));
-        var queues = Values(rows.Queues, _decoder.Schema.Queue, _queueColumns, ref replayed.Queues);
-        var pods = Values(rows.Pods, _decoder.Schema.Pod, _podColumns, ref replayed.Pods);
+        var snapshot = _snapshots.Read(rows, replayed.Readings);
         var now = new DateTimeOffset(_decoder.Moment, TimeSpan.Zero);
         var recorded = new RecordedAnswer(rows.Value, (rows.Standing & 1) != 0, ReasonOf(rows.Standing >> 1), _decoder.Threw);
         ScalingDecision decision;
         try
         {
-            decision = DecisionFold.Step(replayed.State, figures.With(queues, pods), replayed.Policy, now);
+            decision = DecisionFold.Step(replayed.State, snapshot, replayed.Policy, now);
         }
         catch (Exception exception) when (exception is not OutOfMemoryException)
         {
@@ -110,27 +98,6 @@ internal sealed class Replayer
             : ReplayVerdict.Same;
     }
 
-    private ReadOnlySpan<T> Values<T>(RowList rows, Layout layout, ColumnBinding[] columns, ref T[] values)
-        where T : struct
-    {
-        if (values.Length < rows.Count)
-        {
-            Array.Resize(ref values, rows.Count);
-        }
-
-        var (width, present) = (layout.Columns.Count, Rows<T>.Width);
-        Array.Resize(ref _cells, Math.Max(_cells.Length, present));
-        var written = rows.Cells(width);
-        for (var i = 0; i < rows.Count; i++)
-        {
-            Array.Clear(_cells, 0, present);
-            ColumnBinding.Translate(columns, written.Slice(i * width, width), _cells);
-            Rows<T>.Type.Write(ref values[i], ref MemoryMarshal.GetArrayDataReference(_cells));
-        }
-
-        return values.AsSpan(0, rows.Count);
-    }
-
     // By its code where this program has it too.
     private string ReasonOf(long reason) =>
         !_reasons.TryGetValue(reason, out var name) ? "unknown"
@@ -139,8 +106,7 @@ internal sealed class Replayer
 
     private sealed class Replayed(WorkloadState state, ScalingPolicy policy)
     {
-        public QueueReading[] Queues = [];
-        public PodMemory[] Pods = [];
+        public SnapshotReadings Readings { get; } = new();
 
         public WorkloadState State { get; } = state;
 
