@@ -13,6 +13,7 @@ var root = new RootCommand("GPU External Scaler: tells KEDA how many GPU replica
     ShowConfigCommand.Create(),
     DemoCommand.Create(),
     ReplayCommand.Create(),
+    SimulateCommand.Create(),
 };
 root.SetAction((result, cancellation) => ServeCommand.RunAsync(result.GetValue(config)!, recording.Read(result), cancellation));
 
