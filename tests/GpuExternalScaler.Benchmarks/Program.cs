@@ -9,6 +9,7 @@ using GpuExternalScaler.Benchmarks;
     ("tick", "processor time, allocations and bytes held of the evaluation loop and the page alone [--workloads 10000 --queues 2000 --sweeps 150]", TickBenchmark.RunAsync),
     ("step", "the decision alone, by BenchmarkDotNet and for thousands of workloads", StepBenchmark.RunAsync),
     ("recording", "the evaluation loop with and without recording, bytes on disk, and replay [--sweeps 60]", RecordingBenchmark.RunAsync),
+    ("simulate", "a simulated day, one message at a time and by the second [--messages 5000000]", SimulateBenchmark.RunAsync),
     ("freshness", "time from a burst until KEDA can know [--runs 30 --connection 'amqp: { url: {amqp}, username: {user}, passwordFile: {passwordFile} }']", FreshnessBenchmark.RunAsync),
     ("gpu", "reading the exporters of many GPUs, directly and through Prometheus, beside the bytes alone and one query a workload [--exporters 250 --gpus 8 --workloads 1200 --namespaces 4 --sweeps 15]", GpuBenchmark.RunAsync),
     ("vram", "evaluation of many workloads by the memory of their pods [--workloads 1200 --exporters 250 --gpus 8 --sweeps 30]", VramBenchmark.RunAsync),
